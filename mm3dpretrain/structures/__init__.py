@@ -1,0 +1,4 @@
+from .cameras import Cameras, look_at
+from .pretrain_data_sample import PretrainDataSample
+
+__all__ = ['Cameras', 'look_at', 'PretrainDataSample']

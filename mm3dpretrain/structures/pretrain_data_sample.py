@@ -1,0 +1,20 @@
+"""What is known of one training sample besides its input tensors."""
+
+from mmengine.structures import BaseDataElement
+
+
+class PretrainDataSample(BaseDataElement):
+    """Labels, cameras and predictions of one sample.
+
+    Meta information (``metainfo``): ``sample_id`` (str), ``synset`` (str), ``model_id`` (str),
+    ``gravity_axis`` ('x' | 'y' | 'z' | 'none'), ``normalization`` ('unit_sphere' | 'metric' | ...),
+    ``point_channels`` (tuple of str such as ``('x', 'y', 'z', 'r', 'g', 'b')``), ``caption``.
+
+    Data fields, all optional:
+
+    - ``gt_label``: int64 tensor (1,), class of the shape.
+    - ``gt_part``: int64 tensor (N,), part of every point.
+    - ``cameras``: :class:`~mm3dpretrain.structures.Cameras` with B = 1, one per image view.
+    - ``feat_global`` (C,), ``feat_local`` (G, C), ``feat_xyz`` (G, 3): what ``predict`` found.
+    - ``pred_label`` int64 (1,), ``pred_score`` (num_classes,): classification.
+    """
