@@ -1,0 +1,3 @@
+from .base import BasePretrainer
+
+__all__ = ['BasePretrainer']

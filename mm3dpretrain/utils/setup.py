@@ -1,0 +1,36 @@
+"""What every command does before it builds anything from a config."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from .plugins import load_plugins
+
+
+def prepare_runtime(config: str | os.PathLike | Config, options: dict | None = None) -> Config:
+    """Read a config, enter its scope and import its plug-ins.
+
+    Args:
+        config: path of a config file, or a config.
+        options: values that replace those of the file (``--cfg-options``).
+
+    Returns:
+        The config, its ``custom_imports`` done.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+    """
+    if not isinstance(config, Config):
+        path = Path(config)
+        if not path.is_file():
+            raise FileNotFoundError(f'config file {str(path)!r} does not exist')
+        config = Config.fromfile(path)
+    if options:
+        config.merge_from_dict(options)
+    init_default_scope(config.get('default_scope', 'mm3dpretrain'))
+    load_plugins()
+    return config
