@@ -1,0 +1,127 @@
+"""Train any config: a tokenizer, a pre-training method or a downstream task."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch  # noqa: E402
+from mmengine.config import Config, ConfigDict, DictAction  # noqa: E402
+from mmengine.registry import RUNNERS  # noqa: E402
+from mmengine.runner import Runner, find_latest_checkpoint  # noqa: E402
+
+from mm3dpretrain.utils import prepare_runtime  # noqa: E402
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file, such as configs/drpoint/*.py')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go; default work_dirs/NAME')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue a run: from CHECKPOINT, or without a value from the latest one in the '
+        'work directory (a fresh start where there is none)',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 with loss scaling on a GPU, bfloat16 elsewhere',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate by the global batch size over the config's "
+        'auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='replace values of the config, such as model.loss_weights.dr=0.1',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    # torch's own launcher passes the dashed form
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def set_amp(optim_wrapper: ConfigDict) -> None:
+    """Switch a (possibly multi-optimiser) wrapper config to mixed precision, in place.
+
+    Raises:
+        ValueError: if the config already asks for a wrapper that mixed precision cannot replace.
+    """
+    if 'constructor' in optim_wrapper and 'optimizer' not in optim_wrapper:
+        # several optimisers share one backward pass: bfloat16 needs no loss scaling to share
+        for branch in optim_wrapper.values():
+            if isinstance(branch, dict):
+                branch['type'] = 'BFloat16OptimWrapper'
+        return
+    kind = optim_wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'BFloat16OptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(f'--amp cannot replace optim_wrapper type {kind!r}')
+    if torch.cuda.is_available():
+        optim_wrapper.type = 'AmpOptimWrapper'
+        optim_wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        optim_wrapper.type = 'BFloat16OptimWrapper'
+
+
+def prepare_config(args: argparse.Namespace) -> Config:
+    """The config with all that the command line says about it.
+
+    Raises:
+        FileNotFoundError: if the config or the checkpoint to resume from does not exist.
+        ValueError: if ``--auto-scale-lr`` is given for a config without ``auto_scale_lr``.
+    """
+    cfg = prepare_runtime(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+    if args.amp:
+        set_amp(cfg.optim_wrapper)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.resume == 'auto':
+        latest = find_latest_checkpoint(cfg.work_dir) if Path(cfg.work_dir).is_dir() else None
+        cfg.resume, cfg.load_from = latest is not None, latest
+        if latest is None:
+            print(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
+    elif args.resume:
+        if not Path(args.resume).is_file():
+            raise FileNotFoundError(f'--resume: checkpoint {args.resume!r} does not exist')
+        cfg.resume, cfg.load_from = True, args.resume
+    return cfg
+
+
+def main(argv: list[str] | None = None) -> Runner:
+    """Train and return the runner."""
+    cfg = prepare_config(parse_args(argv))
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+if __name__ == '__main__':
+    main()
