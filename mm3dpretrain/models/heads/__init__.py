@@ -1,0 +1,5 @@
+from .masked_token_head import MaskedTokenHead
+from .point_decoder import PointDecoder
+from .projection_head import ProjectionHead
+
+__all__ = ['MaskedTokenHead', 'PointDecoder', 'ProjectionHead']
