@@ -9,10 +9,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmengine.config import DictAction  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
+from mmengine.config import DictAction
+from mmengine.runner import Runner
 
-from mm3dpretrain.utils import prepare_runtime  # noqa: E402
+from mm3dpretrain.utils import prepare_runtime
 
 
 def main(argv: list[str] | None = None) -> dict:
