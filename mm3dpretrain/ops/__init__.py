@@ -1,0 +1,28 @@
+"""Point operators: one public function each, CPU and CUDA, channels last.
+
+Every operator has a naive twin in :mod:`mm3dpretrain.ops.naive` that defines what is right. Clouds
+are padded batches (B, N, D) with optional ``lengths`` (B,). Which CUDA kernels are used is one
+setting, :func:`set_backend`.
+"""
+
+from .ball_query import ball_query
+from .chamfer import chamfer_distance, chamfer_l1, chamfer_l2, nearest_neighbors
+from .furthest_point_sample import furthest_point_sample
+from .gather import gather_points, group_points
+from .knn import KNN, knn
+from .three_nn import three_interpolate, three_nn
+
+__all__ = [
+    'KNN',
+    'ball_query',
+    'chamfer_distance',
+    'chamfer_l1',
+    'chamfer_l2',
+    'furthest_point_sample',
+    'gather_points',
+    'group_points',
+    'knn',
+    'nearest_neighbors',
+    'three_interpolate',
+    'three_nn',
+]
