@@ -10,7 +10,8 @@ from torch import Tensor
 PROJECTIONS = ('perspective', 'orthographic')
 
 
-@dataclass(frozen=True)
+# eq=False: comparing or hashing tensors field by field has no meaning
+@dataclass(frozen=True, eq=False)
 class Cameras:
     """V cameras for each of B samples.
 
@@ -26,7 +27,8 @@ class Cameras:
         projection: 'perspective' or 'orthographic'.
 
     Raises:
-        ValueError: for wrong shapes, an unknown projection or an empty image.
+        ValueError: for wrong shapes, an unknown projection, an empty image, or extrinsics and
+            intrinsics of different dtype or device.
     """
 
     extrinsics: Tensor
@@ -44,6 +46,13 @@ class Cameras:
             raise ValueError(
                 f'intrinsics must be {expected} to match the extrinsics, '
                 f'got {tuple(self.intrinsics.shape)}'
+            )
+        ours = (self.extrinsics.dtype, self.extrinsics.device)
+        theirs = (self.intrinsics.dtype, self.intrinsics.device)
+        if ours != theirs or not ours[0].is_floating_point:
+            raise ValueError(
+                'extrinsics and intrinsics must share one floating dtype and device, '
+                f'got {ours} and {theirs}'
             )
         height, width = (int(s) for s in self.image_size)
         if height < 1 or width < 1:
@@ -71,9 +80,9 @@ class Cameras:
         )
 
     def select_views(self, index) -> Cameras:
-        """Cameras with only the views of ``index`` (list, slice or int64 tensor)."""
-        if isinstance(index, int):
-            index = [index]
+        """Cameras with only the views of ``index`` (int, list, slice or 1-d int64 tensor)."""
+        if not isinstance(index, slice):
+            index = torch.as_tensor(index, device=self.device).reshape(-1)
         return Cameras(
             self.extrinsics[:, index], self.intrinsics[:, index], self.image_size, self.projection
         )
@@ -103,14 +112,21 @@ class Cameras:
 
     @staticmethod
     def cat(cameras: list[Cameras]) -> Cameras:
-        """Stack along the batch. All must share the image size and the projection."""
+        """Stack along the batch.
+
+        Raises:
+            ValueError: for an empty list, or if the image sizes, projections or numbers of views
+                differ.
+        """
+        if not cameras:
+            raise ValueError('Cameras.cat needs at least one element')
         first = cameras[0]
         for other in cameras[1:]:
-            if (other.image_size, other.projection) != (first.image_size, first.projection):
+            theirs = (other.image_size, other.projection, other.num_views)
+            if theirs != (first.image_size, first.projection, first.num_views):
                 raise ValueError(
-                    'cameras of one batch must share image size and projection, got '
-                    f'{(first.image_size, first.projection)} and '
-                    f'{(other.image_size, other.projection)}'
+                    'cameras of one batch must share image size, projection and number of views, '
+                    f'got {(first.image_size, first.projection, first.num_views)} and {theirs}'
                 )
         return Cameras(
             torch.cat([c.extrinsics for c in cameras]),
@@ -120,7 +136,17 @@ class Cameras:
         )
 
     def world_to_camera(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3) in the world to (B, V, N, 3) in each camera frame."""
+        """Points (B, N, 3) in the world to (B, V, N, 3) in each camera frame.
+
+        A batch of one, of points or of cameras, goes with any batch of the other.
+
+        Raises:
+            ValueError: for points of another shape or batch size.
+        """
+        if points.dim() != 3 or points.shape[-1] != 3:
+            raise ValueError(f'points must be (B, N, 3), got {tuple(points.shape)}')
+        if 1 not in (len(self), len(points)) and len(self) != len(points):
+            raise ValueError(f'{len(self)} samples of cameras for {len(points)} samples of points')
         rotation, translation = self.extrinsics[..., :3, :3], self.extrinsics[..., :3, 3]
         return torch.einsum('bvij,bnj->bvni', rotation, points) + translation[:, :, None]
 
@@ -155,8 +181,13 @@ class Cameras:
         Returns:
             (B, V, H, W, 3) in the world frame. Background (depth 0) gives the camera centre
             (perspective) or its plane (orthographic); mask it.
+
+        Raises:
+            ValueError: if the maps do not have the cameras' image size.
         """
         height, width = self.image_size
+        if depth.dim() != 4 or tuple(depth.shape[-2:]) != (height, width):
+            raise ValueError(f'depth must be (B, V, {height}, {width}), got {tuple(depth.shape)}')
         v, u = torch.meshgrid(
             torch.arange(height, device=depth.device, dtype=depth.dtype) + 0.5,
             torch.arange(width, device=depth.device, dtype=depth.dtype) + 0.5,
@@ -172,6 +203,34 @@ class Cameras:
         # rows times R is R^T applied to columns: the inverse of a rotation
         return torch.einsum('bvji,bvhwj->bvhwi', rotation, cam - translation[:, :, None, None])
 
+    def check_in_front(
+        self, points: Tensor, min_depth: float = 0.0, min_share: float = 1.0
+    ) -> None:
+        """Refuse cameras that have the object, or too much of it, behind them.
+
+        For data preparation, where such a camera is a mistake in a file or a convention; rendering
+        itself simply culls what is behind.
+
+        Args:
+            points: (B, N, 3) in the world frame.
+            min_depth: a point counts as in front if its depth is greater than this.
+            min_share: share in [0, 1] of a sample's points that each view must have in front.
+
+        Raises:
+            ValueError: naming the first sample and view that fails.
+        """
+        depth = self.world_to_camera(points)[..., 2]
+        share = (depth > min_depth).float().mean(-1)
+        bad = torch.nonzero(share < min_share)
+        if len(bad):
+            sample, view = bad[0].tolist()
+            raise ValueError(
+                f'view {view} of sample {sample}: {1 - share[sample, view].item():.0%} of the '
+                f'points lie behind the camera (depth from {depth[sample, view].min().item():.4g} '
+                f'to {depth[sample, view].max().item():.4g}, wanted > {min_depth:g}). Check that '
+                'the extrinsics are world-to-camera in the OpenCV convention (z forward).'
+            )
+
     @property
     def centers(self) -> Tensor:
         """Camera centres in the world frame, (B, V, 3)."""
@@ -185,26 +244,33 @@ def look_at(eyes: Tensor, target: Tensor | None = None, up: Tensor | None = None
     Args:
         eyes: (..., 3) camera centres in the world.
         target: (..., 3) or (3,) point looked at; default the origin.
-        up: (3,) world direction that shall appear upwards in the image; default +z. Where it is
-            parallel to the viewing direction another axis is taken.
+        up: (3,) or (..., 3) world direction that shall appear upwards in the image, of any length;
+            default +z. Where it is parallel to the viewing direction the world axis that is most
+            perpendicular to that direction is taken (the first of equals).
 
     Returns:
         (..., 4, 4) extrinsics.
 
     Raises:
-        ValueError: if an eye coincides with its target.
+        ValueError: if an eye coincides with its target, ``up`` is zero, or a value is not finite.
     """
-    target = torch.zeros_like(eyes) if target is None else target.expand_as(eyes)
+    target = torch.zeros_like(eyes) if target is None else target.to(eyes).expand_as(eyes)
     up = eyes.new_tensor([0.0, 0.0, 1.0]) if up is None else up.to(eyes)
+    up = up.expand_as(eyes)
+    for name, value in (('eyes', eyes), ('target', target), ('up', up)):
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f'look_at: {name} has values that are not finite')
     forward = target - eyes
     distance = forward.norm(dim=-1, keepdim=True)
     if bool((distance < 1e-9).any()):
         raise ValueError('look_at: an eye coincides with its target')
+    if bool((up.norm(dim=-1) < 1e-9).any()):
+        raise ValueError('look_at: up must not be zero')
     forward = forward / distance
-    up = up.expand_as(forward)
+    up = torch.nn.functional.normalize(up, dim=-1)
+    # a camera straight above has no horizon
     parallel = torch.cross(forward, up, dim=-1).norm(dim=-1, keepdim=True) < 1e-4
-    # a camera straight above has no horizon: take the world axis that is least aligned with up
-    spare = torch.roll(up, 1, dims=-1)
+    spare = torch.nn.functional.one_hot(forward.abs().argmin(-1), 3).to(up)
     up = torch.where(parallel, spare, up)
     right = torch.nn.functional.normalize(torch.cross(forward, up, dim=-1), dim=-1)
     down = torch.cross(forward, right, dim=-1)

@@ -1,0 +1,159 @@
+"""Splatting in plain torch: any device, gradients by autograd. See ``point_splat`` for formulas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+# Weight that the front-most point has in addition, see PointSplatRenderer.
+FRONT_WEIGHT = 0.01
+# Candidates (point, pixel) looked at in one go: bounds the memory of the search.
+MAX_CANDIDATES = 1 << 22
+
+
+def kernel_weight(kernel: str, q: Tensor) -> Tensor:
+    """Footprint weight of ``q`` = squared distance / squared radius, in [0, 1)."""
+    if kernel == 'disc':
+        return torch.ones_like(q)
+    if kernel == 'quadratic':
+        return 1 - q
+    # the root has no derivative at 0, where that of the weight with respect to a position is 0
+    return 0.5 + 0.5 * torch.cos(math.pi * q.clamp_min(1e-12).sqrt())
+
+
+def splat_torch(
+    uv: Tensor,
+    z: Tensor,
+    inv_radius: Tensor,
+    valid: Tensor,
+    features: Tensor | None,
+    image_size: tuple[int, int],
+    kernel: str,
+    tolerance: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Splat N points into each of S pictures.
+
+    Args:
+        uv: (S, N, 2) pixel positions.
+        z: (S, N) depths.
+        inv_radius: (S, N, 2), 1 / radius in pixels along u and v.
+        valid: bool (S, N), points to draw.
+        features: (B, N, C) or None; S must be a multiple of B, pictures of one sample adjacent.
+        image_size: (H, W).
+        kernel, tolerance: see PointSplatRenderer.
+
+    Returns:
+        depth (S, H, W), mask (S, H, W), index int64 (S, H, W), features (S, C, H, W) or None.
+    """
+    (num_pictures, num_points), (height, width) = z.shape, image_size
+    num_pixels = num_pictures * height * width
+    uv, z, inv_radius = uv.reshape(-1, 2), z.reshape(-1), inv_radius.reshape(-1, 2)
+
+    with torch.no_grad():
+        point, pixel, front = _visible_fragments(
+            uv, z, inv_radius, valid.reshape(-1), num_points, image_size, num_pixels, tolerance
+        )
+        hit = front >= 0
+
+    q = _scaled_distance2(uv, inv_radius, point, pixel, image_size)
+    weight = kernel_weight(kernel, q)
+    z_point, is_front = z[point], front[pixel] == point
+    if tolerance > 0:
+        weight = weight * (1 - (z_point - z[front[pixel]]) / tolerance)
+    blend = weight + FRONT_WEIGHT * is_front
+    total = blend.new_zeros(num_pixels).index_add(0, pixel, blend)
+    share = blend / total[pixel]
+
+    depth = z.new_zeros(num_pixels).index_add(0, pixel, share * z_point)
+    clear = torch.ones_like(depth).scatter_reduce(0, pixel, 1 - weight, 'prod')
+    shape = (num_pictures, height, width)
+    rendered = None
+    if features is not None:
+        views = num_pictures // features.shape[0]
+        sample = point // (num_points * views)
+        row = sample * num_points + point % num_points
+        values = share[:, None] * features.reshape(-1, features.shape[-1])[row]
+        rendered = values.new_zeros(num_pixels, values.shape[-1]).index_add(0, pixel, values)
+        rendered = rendered.reshape(*shape, -1).permute(0, 3, 1, 2)
+    index = torch.where(hit, front % num_points, -1)
+    return depth.reshape(shape), (1 - clear).reshape(shape), index.reshape(shape), rendered
+
+
+def _scaled_distance2(
+    uv: Tensor, inv_radius: Tensor, point: Tensor, pixel: Tensor, image_size: tuple[int, int]
+) -> Tensor:
+    """Squared distance from point to pixel centre in units of the point's radius."""
+    height, width = image_size
+    column, row = pixel % width, pixel // width % height
+    centre = torch.stack([column, row], -1).to(uv.dtype) + 0.5
+    return ((centre - uv[point]) * inv_radius[point]).square().sum(-1)
+
+
+def _visible_fragments(
+    uv: Tensor,
+    z: Tensor,
+    inv_radius: Tensor,
+    valid: Tensor,
+    num_points: int,
+    image_size: tuple[int, int],
+    num_pixels: int,
+    tolerance: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The (point, pixel) pairs that contribute, and the front-most point of every pixel (-1)."""
+    search = (uv, z, inv_radius, valid, num_points, image_size)
+    nearest = z.new_full((num_pixels,), float('inf'))
+    for point, pixel in _candidates(*search):
+        nearest.scatter_reduce_(0, pixel, z[point], 'amin')
+
+    no_point = len(z)
+    front = torch.full((num_pixels,), no_point, device=z.device)
+    for point, pixel in _candidates(*search):
+        first = z[point] == nearest[pixel]
+        front.scatter_reduce_(0, pixel[first], point[first], 'amin')
+    front[front == no_point] = -1
+
+    points, pixels = [], []
+    for point, pixel in _candidates(*search):
+        keep = front[pixel] == point
+        if tolerance > 0:
+            keep |= z[point] - nearest[pixel] < tolerance
+        points.append(point[keep])
+        pixels.append(pixel[keep])
+    return torch.cat(points), torch.cat(pixels), front
+
+
+def _candidates(
+    uv: Tensor,
+    z: Tensor,
+    inv_radius: Tensor,
+    valid: Tensor,
+    num_points: int,
+    image_size: tuple[int, int],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All (point, pixel) pairs with the pixel centre inside the footprint, in chunks."""
+    height, width = image_size
+    limit = uv.new_tensor([width, height])
+    # clamped before the conversion to integers: far outside the picture they would overflow
+    low = (uv - 1 / inv_radius - 0.5).clamp(min=0).minimum(limit).ceil().long()
+    high = (uv + 1 / inv_radius - 0.5).clamp(min=-1).minimum(limit - 1).floor().long()
+    size = (high - low + 1).clamp(min=0) * valid[:, None]
+    count = size.prod(-1)
+    chunk = torch.div(count.cumsum(0), MAX_CANDIDATES, rounding_mode='floor')
+    bounds = torch.bincount(chunk).cumsum(0).tolist()
+    for start, stop in zip([0, *bounds], bounds):
+        if start == stop:
+            continue
+        part = count[start:stop]
+        point = torch.repeat_interleave(torch.arange(start, stop, device=z.device), part)
+        local = torch.arange(len(point), device=z.device)
+        local = local - (part.cumsum(0) - part)[point - start]
+        row = low[point, 1] + torch.div(local, size[point, 0], rounding_mode='floor')
+        column = low[point, 0] + local % size[point, 0]
+        pixel = (
+            torch.div(point, num_points, rounding_mode='floor') * height + row
+        ) * width + column
+        inside = _scaled_distance2(uv, inv_radius, point, pixel, image_size) < 1
+        yield point[inside], pixel[inside]

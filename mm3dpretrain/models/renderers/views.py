@@ -1,0 +1,253 @@
+"""Sets of cameras around an object at the origin.
+
+Every function returns :class:`~mm3dpretrain.structures.Cameras` with B = 1 on the CPU; the
+classes of the same names give the same cameras from a config:
+
+    views=dict(type='CubeCornerViews', image_size=256)
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mm3dpretrain.registry import TASK_UTILS
+from mm3dpretrain.structures import Cameras, look_at
+
+SQRT3 = math.sqrt(3.0)
+
+
+def _axis(up_axis: str) -> int:
+    if up_axis not in ('x', 'y', 'z'):
+        raise ValueError(f"up_axis must be 'x', 'y' or 'z', got {up_axis!r}")
+    return 'xyz'.index(up_axis)
+
+
+def _image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(image_size, int):
+        return image_size, image_size
+    height, width = image_size
+    return int(height), int(width)
+
+
+def make_intrinsics(
+    num_views: int,
+    image_size: int | tuple[int, int],
+    projection: str = 'perspective',
+    fov: float = 45.0,
+    scale: float = 1.0,
+) -> Tensor:
+    """Intrinsics of views with the principal point in the image centre and square pixels.
+
+    Args:
+        num_views: V.
+        image_size: side or (H, W) in pixels.
+        projection: 'perspective' or 'orthographic'.
+        fov: perspective only: full angle of view over the shorter side, degrees in (0, 180).
+        scale: orthographic only: 1 / half extent, in scene units, of the shorter side. With 1 the
+            unit sphere touches the border; with 1.5 whatever is farther than 2/3 from the optical
+            axis can fall outside.
+
+    Returns:
+        (1, V, 3, 3).
+
+    Raises:
+        ValueError: for an impossible angle, scale or projection.
+    """
+    height, width = _image_size(image_size)
+    half = min(height, width) / 2
+    if projection == 'perspective':
+        if not 0 < fov < 180:
+            raise ValueError(f'fov must lie in (0, 180) degrees, got {fov}')
+        focal = half / math.tan(math.radians(fov) / 2)
+    elif projection == 'orthographic':
+        if not 0 < scale < math.inf:
+            raise ValueError(f'scale must be positive, got {scale}')
+        focal = half * scale
+    else:
+        raise ValueError(f"projection must be 'perspective' or 'orthographic', got {projection!r}")
+    matrix = torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+    return matrix.expand(1, num_views, 3, 3).clone()
+
+
+def _spherical(azimuth: Tensor, elevation: Tensor, up_axis: str) -> Tensor:
+    """Unit vectors (V, 3) for angles in degrees, (V,) each.
+
+    Azimuth 0 is the axis after ``up_axis`` in the cyclic order x, y, z (+z for y up, +x for z
+    up), and grows counter-clockwise as seen from above.
+    """
+    up = _axis(up_axis)
+    azimuth, elevation = torch.deg2rad(azimuth), torch.deg2rad(elevation)
+    directions = torch.empty(len(azimuth), 3)
+    directions[:, up] = elevation.sin()
+    directions[:, (up + 1) % 3] = elevation.cos() * azimuth.cos()
+    directions[:, (up + 2) % 3] = elevation.cos() * azimuth.sin()
+    return directions
+
+
+def _check_num(num_views: int) -> None:
+    if num_views < 1:
+        raise ValueError(f'num_views must be at least 1, got {num_views}')
+
+
+def _look_at_origin(
+    eyes: Tensor,
+    image_size: int | tuple[int, int],
+    projection: str,
+    fov: float,
+    scale: float,
+    up_axis: str,
+) -> Cameras:
+    return Cameras(
+        look_at(eyes, up=torch.eye(3)[_axis(up_axis)])[None],
+        make_intrinsics(len(eyes), image_size, projection, fov, scale),
+        _image_size(image_size),
+        projection,
+    )
+
+
+def orbit_views(
+    num_views: int = 8,
+    elevation: float = 20.0,
+    distance: float = 3.0,
+    image_size: int | tuple[int, int] = 224,
+    projection: str = 'perspective',
+    fov: float = 45.0,
+    scale: float = 1.0,
+    up_axis: str = 'y',
+    start_azimuth: float = 0.0,
+) -> Cameras:
+    """Cameras on a circle around the up axis that look at the origin.
+
+    Args:
+        num_views: V, equally spaced in azimuth.
+        elevation: degrees above the horizontal plane.
+        distance: from the origin, scene units. The default sees the whole unit sphere.
+        image_size: side or (H, W) in pixels.
+        projection, fov, scale: see :func:`make_intrinsics`.
+        up_axis: world axis that points upwards in the pictures: 'y' for ShapeNet, 'z' for
+            ModelNet and LiDAR frames.
+        start_azimuth: degrees, of the first view. 0 is the axis that follows ``up_axis`` in the
+            cyclic order x, y, z; positive turns are counter-clockwise seen from above.
+
+    Raises:
+        ValueError: for impossible values.
+    """
+    _check_num(num_views)
+    if not distance > 0:
+        raise ValueError(f'distance must be positive, got {distance}')
+    azimuth = start_azimuth + torch.arange(num_views) * (360.0 / num_views)
+    eyes = distance * _spherical(azimuth, torch.full_like(azimuth, float(elevation)), up_axis)
+    return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
+
+
+def cube_corner_views(
+    image_size: int | tuple[int, int] = 224,
+    projection: str = 'orthographic',
+    fov: float = 45.0,
+    scale: float = 1.0,
+    distance: float = SQRT3,
+    up_axis: str = 'y',
+) -> Cameras:
+    """Eight cameras at the corners of a cube that look at the origin.
+
+    The set that SpareNet renders its depth maps from (eyes at (+-1, +-1, +-1), orthographic).
+    Views come in the order of the signs of (x, y, z), last one fastest, + first. With the default
+    ``scale`` the whole unit sphere lies inside the picture, at depths from 0.73 to 2.73.
+
+    Args:
+        image_size: side or (H, W) in pixels.
+        projection, fov, scale: see :func:`make_intrinsics`.
+        distance: of the eyes from the origin.
+        up_axis: world axis that points upwards in the pictures.
+
+    Raises:
+        ValueError: for impossible values.
+    """
+    if not distance > 0:
+        raise ValueError(f'distance must be positive, got {distance}')
+    signs = torch.tensor([1.0, -1.0])
+    eyes = torch.cartesian_prod(signs, signs, signs) * (distance / SQRT3)
+    return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
+
+
+def random_views(
+    num_views: int = 1,
+    generator: torch.Generator | None = None,
+    distance: float | tuple[float, float] = 3.0,
+    elevation: tuple[float, float] = (-90.0, 90.0),
+    image_size: int | tuple[int, int] = 224,
+    projection: str = 'perspective',
+    fov: float = 45.0,
+    scale: float = 1.0,
+    up_axis: str = 'y',
+) -> Cameras:
+    """Cameras drawn uniformly (by area) from the sphere, or from a band of it.
+
+    Args:
+        num_views: V.
+        generator: CPU generator; default torch's global one.
+        distance: from the origin, or a range to draw from.
+        elevation: range in degrees within [-90, 90].
+        image_size: side or (H, W) in pixels.
+        projection, fov, scale: see :func:`make_intrinsics`.
+        up_axis: world axis that points upwards in the pictures.
+
+    Raises:
+        ValueError: for impossible values.
+    """
+    _check_num(num_views)
+    low, high = elevation
+    if not -90 <= low <= high <= 90:
+        raise ValueError(f'elevation must be a range within [-90, 90], got {elevation}')
+    near, far = (distance, distance) if isinstance(distance, (int, float)) else distance
+    if not 0 < near <= far:
+        raise ValueError(f'distance must be positive or a range of such, got {distance}')
+    draw = torch.rand(3, num_views, generator=generator)
+    azimuth = 360.0 * draw[0]
+    # area on the sphere is uniform in the sine of the elevation
+    sines = [math.sin(math.radians(e)) for e in (low, high)]
+    height = torch.rad2deg(torch.asin(sines[0] + (sines[1] - sines[0]) * draw[1]))
+    eyes = (near + (far - near) * draw[2])[:, None] * _spherical(azimuth, height, up_axis)
+    return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
+
+
+class _Views:
+    """A view set with its settings: calling it gives the cameras."""
+
+    def __init__(self, **settings) -> None:
+        self.settings = settings
+        # wrong settings are found when the config is built; the global generator stays untouched
+        self(torch.Generator())
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({", ".join(f"{k}={v!r}" for k, v in self.settings.items())})'
+
+
+@TASK_UTILS.register_module()
+class OrbitViews(_Views):
+    """:func:`orbit_views` from a config; takes its arguments."""
+
+    def __call__(self, generator: torch.Generator | None = None) -> Cameras:
+        """The cameras (B = 1); always the same, ``generator`` is not needed."""
+        return orbit_views(**self.settings)
+
+
+@TASK_UTILS.register_module()
+class CubeCornerViews(_Views):
+    """:func:`cube_corner_views` from a config; takes its arguments."""
+
+    def __call__(self, generator: torch.Generator | None = None) -> Cameras:
+        """The cameras (B = 1); always the same, ``generator`` is not needed."""
+        return cube_corner_views(**self.settings)
+
+
+@TASK_UTILS.register_module()
+class RandomViews(_Views):
+    """:func:`random_views` from a config; takes its arguments except ``generator``."""
+
+    def __call__(self, generator: torch.Generator | None = None) -> Cameras:
+        """New cameras (B = 1), drawn with ``generator`` or torch's global one."""
+        return random_views(generator=generator, **self.settings)
