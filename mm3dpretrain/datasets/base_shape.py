@@ -1,0 +1,218 @@
+"""What all data sets of single objects share."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.logging import print_log
+
+from ..registry import TRANSFORMS
+from .io import SampleError
+from .samplers import seed_sample
+
+ON_ERROR = ('raise', 'skip')
+
+
+class BaseShapeDataset(BaseDataset):
+    """Objects as point clouds, with pictures, labels, attributes and captions where they exist.
+
+    A subclass gives :meth:`load_data_list`. A record has the keys
+
+    - ``sample_id``, ``synset``, ``model_id`` (str), ``gt_label`` (int, -1 unknown),
+      ``caption`` (list of str), ``gravity_axis`` ('x' | 'y' | 'z' | 'none'), ``normalization``;
+    - the points: ``points`` (N, C) itself, or ``points_path``, with ``points_index`` for row i of
+      a stacked ``.npy``, or with ``mesh_points``, ``seed`` and ``cache_dir`` for a mesh or text
+      file (see :func:`~mm3dpretrain.datasets.mesh_io.read_cloud`);
+    - the pictures: ``img_paths`` (list of str, maybe empty), or ``views_path`` and
+      ``views_index`` for row i of a stacked (n, V, H, W, 3) ``.npy``; ``camera_path`` or None;
+    - per-point attributes: ``attributes_path`` (``.npz`` with ``rgb``, ``normal``, ``part``) or
+      None, or ``attribute_rows`` (name -> stacked ``.npy``).
+
+    Args:
+        data_root: folder of the data set.
+        data_prefix: sub-folders, by the names that the subclass documents.
+        split: which part to read.
+        sample_fraction: share of the samples to keep, in (0, 1]; a random subset by
+            ``sample_seed``, in the order of the list. ``indices`` of MMEngine is applied after it.
+        sample_seed: of that subset.
+        expected_count: number of samples that the complete split has; another number is logged as
+            a warning. None checks nothing.
+        on_error: 'raise' stops at a broken sample with one error that names its file; 'skip' logs
+            it as a warning and takes another sample, so that a long training goes on. At most
+            ``max_refetch`` samples in a row are replaced. Not allowed in ``test_mode``, where a
+            replaced sample would falsify the result.
+        max_refetch: how many broken samples in a row are replaced before giving up.
+        pipeline, metainfo, indices, serialize_data, test_mode, lazy_init: as in
+            :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        ValueError: for a wrong ``on_error`` or ``sample_fraction``.
+        FileNotFoundError: if the data set is not at ``data_root``; the message says where to get
+            it and how it must lie.
+    """
+
+    METAINFO: dict = dict(gravity_axis='none', normalization='none')
+
+    def __init__(
+        self,
+        data_root: str = '',
+        data_prefix: Mapping[str, str] | None = None,
+        split: str = 'train',
+        sample_fraction: float = 1.0,
+        sample_seed: int = 0,
+        expected_count: int | None = None,
+        on_error: str = 'raise',
+        max_refetch: int = 100,
+        pipeline: Sequence[dict | Callable] = (),
+        metainfo: Mapping | None = None,
+        indices: int | Sequence[int] | None = None,
+        serialize_data: bool = True,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+    ) -> None:
+        if on_error not in ON_ERROR:
+            raise ValueError(f'on_error must be one of {ON_ERROR}, got {on_error!r}')
+        if on_error == 'skip' and test_mode:
+            raise ValueError("on_error='skip' would replace test samples: use 'raise' in test_mode")
+        if not 0 < sample_fraction <= 1:
+            raise ValueError(f'sample_fraction must be in (0, 1], got {sample_fraction}')
+        self.split = split
+        self.sample_fraction = sample_fraction
+        self.sample_seed = sample_seed
+        self.expected_count = expected_count
+        self.on_error = on_error
+        # built here, so that names resolve in this package's scope without a runner
+        pipeline = [TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline]
+        super().__init__(
+            metainfo=metainfo,
+            data_root=os.fspath(data_root),
+            data_prefix=dict(data_prefix or {}),
+            indices=indices,
+            serialize_data=serialize_data,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            max_refetch=max_refetch,
+        )
+
+    # ------------------------------------------------------------------ set-up
+
+    def load_data_list(self) -> list[dict]:
+        """All records of the split; see the class docstring for their keys."""
+        raise NotImplementedError(f'{type(self).__name__} must implement load_data_list')
+
+    def full_init(self) -> None:
+        """Read the records, check their number and keep them serialised."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if len(self) == 0:
+            raise ValueError(
+                f'{type(self).__name__}: no samples in split {self.split!r} of {self.data_root}'
+            )
+
+    def filter_data(self) -> list[dict]:
+        """Check the number of records and keep the asked share of them."""
+        count = len(self.data_list)
+        if self.expected_count is not None and count != self.expected_count:
+            self._warn(
+                f'{type(self).__name__}: {count} samples in split {self.split!r} of '
+                f'{self.data_root}, {self.expected_count} expected: the download may be '
+                'incomplete, or another version'
+            )
+        if self.sample_fraction == 1 or count == 0:
+            return self.data_list
+        keep = max(1, round(self.sample_fraction * count))
+        chosen = np.random.default_rng(self.sample_seed).choice(count, keep, replace=False)
+        return [self.data_list[i] for i in np.sort(chosen)]
+
+    def record(self, sample_id: str, **kwargs) -> dict:
+        """A record with the defaults of this data set, overwritten by ``kwargs``."""
+        base = dict(
+            sample_id=sample_id,
+            synset='',
+            model_id=sample_id,
+            gt_label=-1,
+            img_paths=[],
+            camera_path=None,
+            attributes_path=None,
+            caption=[],
+            gravity_axis=self._metainfo.get('gravity_axis', 'none'),
+            normalization=self._metainfo.get('normalization', 'none'),
+        )
+        base.update(kwargs)
+        return base
+
+    def set_classes(self, classes: Sequence[str]) -> None:
+        """Store class names found in the data, unless the user has given some."""
+        self._metainfo.setdefault('classes', tuple(classes))
+
+    # ------------------------------------------------------------------ access
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """The record of sample ``idx``, with ``img_paths`` as full paths."""
+        info = super().get_data_info(idx)
+        # records keep short names: full paths would be most of the memory of a large set
+        names = info.pop('img_names', None)
+        if names is not None:
+            info['img_paths'] = [os.path.join(info['img_dir'], name) for name in names]
+        return info
+
+    @property
+    def gt_labels(self) -> np.ndarray:
+        """(n,) int64, class of every sample, -1 where unknown."""
+        return np.array([self.get_data_info(i)['gt_label'] for i in range(len(self))], np.int64)
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """[class] of sample ``idx``, as ``ClassBalancedDataset`` of MMEngine asks for it."""
+        return [self.get_data_info(idx)['gt_label']]
+
+    def prepare_data(self, idx: int) -> Any:
+        """Record ``idx`` after the pipeline.
+
+        Raises:
+            SampleError: naming sample and file, if the data of the sample is broken.
+        """
+        info = self.get_data_info(idx)
+        name, path = info['sample_id'], info.get('points_path', 'in memory')
+        try:
+            return self.pipeline(info)
+        except (SampleError, ValueError, OSError) as error:
+            raise SampleError(
+                f'{type(self).__name__}: sample {name!r} (number {idx}, points {path}): {error}'
+            ) from error
+
+    def __getitem__(self, idx: int) -> Any:
+        """Sample ``idx`` after the pipeline; ``on_error`` decides what happens to a broken one.
+
+        An index of :class:`~mm3dpretrain.datasets.samplers.SeededSampler` seeds the transforms.
+        """
+        if not self._fully_initialized:
+            self.full_init()
+        seed_sample(idx)
+        if self.on_error == 'raise':
+            return self.prepare_data(idx)
+        for _ in range(self.max_refetch + 1):
+            try:
+                return self.prepare_data(idx)
+            except SampleError as error:
+                last = error
+                self._warn(f'{error}\nAnother sample is taken in its place.')
+                idx = self._rand_another()
+        raise SampleError(
+            f'{type(self).__name__}: {self.max_refetch + 1} broken samples in a row; the last one: '
+            f'{last}'
+        ) from last
+
+    @staticmethod
+    def _warn(message: str) -> None:
+        print_log(message, logger='current', level=logging.WARNING)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(data_root={self.data_root!r}, split={self.split!r})'

@@ -1,0 +1,69 @@
+"""The last transform: from the dict of a sample to what the model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ...registry import TRANSFORMS
+from ...structures import PretrainDataSample
+from .base import BaseTransform
+
+META_KEYS = (
+    'sample_id',
+    'synset',
+    'model_id',
+    'sample_idx',
+    'caption',
+    'gravity_axis',
+    'normalization',
+    'point_channels',
+    'point_transform',
+    'view_index',
+    'img_flipped',
+)
+
+
+@TRANSFORMS.register_module()
+class PackTriplets(BaseTransform):
+    """Make tensors and a :class:`~mm3dpretrain.structures.PretrainDataSample`.
+
+    Returns ``dict(inputs=dict(points, img), data_samples=...)`` with ``points`` (N, C) float32 and
+    ``img`` (3, H, W) uint8, or (V, 3, H, W) for several views; each only if it was loaded. The
+    sample has ``gt_label`` (1,) where the class is known, ``gt_part`` (N,), ``cameras`` and the
+    meta information.
+
+    Args:
+        meta_keys: what goes to the meta information, if it is there.
+
+    Raises:
+        ValueError: if neither points nor a view was loaded.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        inputs = {}
+        if 'points' in results and 'point_channels' in results:
+            inputs['points'] = torch.from_numpy(
+                np.ascontiguousarray(results['points'], dtype=np.float32)
+            )
+        if 'img' in results:
+            image = np.moveaxis(results['img'], -1, -3)
+            inputs['img'] = torch.from_numpy(np.ascontiguousarray(image))
+        if not inputs:
+            raise ValueError('PackTriplets: nothing was loaded; put LoadPoints before it')
+        sample = PretrainDataSample(
+            metainfo={key: results[key] for key in self.meta_keys if key in results}
+        )
+        label = results.get('gt_label', -1)
+        if label >= 0:
+            sample.gt_label = torch.tensor([label], dtype=torch.int64)
+        if 'gt_part' in results:
+            sample.gt_part = torch.from_numpy(np.ascontiguousarray(results['gt_part'], np.int64))
+        if 'cameras' in results:
+            sample.cameras = results['cameras']
+        return dict(inputs=inputs, data_samples=sample)
