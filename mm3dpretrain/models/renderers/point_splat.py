@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from .base import BaseRenderer, RenderOutput
 from .splat_torch import splat_torch
 
 KERNELS = ('cosine', 'quadratic', 'disc')
+BACKENDS = ('auto', 'numba', 'torch')
 
 
 @RENDERERS.register_module()
@@ -55,7 +57,9 @@ class PointSplatRenderer(BaseRenderer):
             z-buffer, without gradients to x and y.
         depth_tolerance: thickness of the surface in front, in scene units, >= 0.
         near, far: culling planes along z, scene units. The defaults suit a unit sphere seen
-            from 1.75 to 2.25 units away, such as from the corners of a cube.
+            from 1.5 to 2.5 units away, such as from the corners of a cube.
+        backend: 'torch' runs on any device, 'numba' only on the CPU, with the same result; 'auto'
+            takes numba on the CPU and torch elsewhere.
 
     Raises:
         ValueError: for impossible settings.
@@ -69,6 +73,7 @@ class PointSplatRenderer(BaseRenderer):
         depth_tolerance: float = 0.05,
         near: float = 0.5,
         far: float = 3.5,
+        backend: str = 'auto',
     ) -> None:
         super().__init__(near, far)
         if not 0 < radius < float('inf'):
@@ -79,6 +84,9 @@ class PointSplatRenderer(BaseRenderer):
             raise ValueError(f'kernel must be one of {KERNELS}, got {kernel!r}')
         if not 0 <= depth_tolerance < float('inf'):
             raise ValueError(f'depth_tolerance must be >= 0, got {depth_tolerance}')
+        if backend not in BACKENDS:
+            raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
+        self.backend = backend
         self.radius = float(radius)
         self.radius_unit = radius_unit
         self.kernel = kernel
@@ -166,7 +174,7 @@ class PointSplatRenderer(BaseRenderer):
         z = torch.where(valid, z, torch.ones_like(z))
         inv_radius = self._inverse_radius(cameras, z)
         flat = batch * views
-        maps = splat_torch(
+        maps = self._backend(points.device)(
             uv.reshape(flat, num, 2),
             z.reshape(flat, num),
             inv_radius.reshape(flat, num, 2),
@@ -180,6 +188,15 @@ class PointSplatRenderer(BaseRenderer):
             None if m is None else m.unflatten(0, (batch, views)) for m in maps
         )
         return RenderOutput(depth=depth, mask=mask, index=index, features=rendered)
+
+    def _backend(self, device: torch.device) -> Callable:
+        if self.backend == 'torch' or (self.backend == 'auto' and device.type != 'cpu'):
+            return splat_torch
+        if device.type != 'cpu':
+            raise ValueError(f"backend 'numba' needs CPU tensors, got {device}; use 'auto'")
+        from .splat_cpu import splat_cpu  # numba takes a moment to import
+
+        return splat_cpu
 
     def _inverse_radius(self, cameras: Cameras, z: Tensor) -> Tensor:
         """1 / radius in pixels along u and v, (B, V, N, 2)."""
