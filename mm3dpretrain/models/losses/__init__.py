@@ -1,5 +1,5 @@
 from .chamfer import ChamferLoss
-from .depth_render import DepthRenderLoss, normalize_depth
+from .depth_render import DepthRenderLoss
 from .gather import gather_features, sum_over_processes
 from .ntxent import InfoNCELoss, NTXentLoss
 
@@ -9,6 +9,5 @@ __all__ = [
     'InfoNCELoss',
     'NTXentLoss',
     'gather_features',
-    'normalize_depth',
     'sum_over_processes',
 ]
