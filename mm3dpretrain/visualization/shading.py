@@ -16,7 +16,8 @@ class MeshViews(NamedTuple):
     """V pictures of one mesh.
 
     Attributes:
-        rgb: (V, H, W, 3) uint8, over the background.
+        rgb: (V, H, W, 3) uint8, over the background; with ``background=None`` the colour of the
+            covered share of the pixel alone (straight alpha), 0 where there is none.
         alpha: (V, H, W) uint8 coverage of the pixel, 0 to 255.
         depth: (V, H, W) float32 z in the camera frame at the pixel centre, 0 for background.
         mask: (V, H, W) bool, True where the pixel centre sees the mesh.
@@ -65,7 +66,7 @@ def render_mesh(
     faces,
     cameras: Cameras,
     face_colors=None,
-    background: tuple[int, int, int] = (255, 255, 255),
+    background: tuple[int, int, int] | None = (255, 255, 255),
     supersample: int = 2,
     ambient: float = 0.35,
     headlight: float = 0.35,
@@ -83,7 +84,7 @@ def render_mesh(
         faces: (F, 3) integers.
         cameras: V cameras of one sample (batch 1).
         face_colors: (F, 3) or (3,), integers in [0, 255] or floats in [0, 1]; None is a light grey.
-        background: RGB in [0, 255]; for another one blend by ``alpha`` again.
+        background: RGB in [0, 255], or None for transparent pictures.
         supersample: each pixel's colour and alpha are the mean of this number squared samples.
         ambient: share of the light that comes from everywhere.
         headlight: share that comes from the camera.
@@ -134,11 +135,16 @@ def render_mesh(
         light = (ambient + headlight * np.abs(facing) + key_light * np.maximum(normal @ lamp, 0.0))[
             :, None
         ]
-        image = np.empty((*index.shape, 3))
-        image[:] = background
+        image = np.zeros((*index.shape, 3))
+        if background is not None:
+            image[:] = background
         image[seen] = np.clip(colors[hit] * light, 0, 255)
-        rgb[view] = np.rint(_pool(image, supersample))
-        alpha[view] = np.rint(_pool(seen[..., None] * 255.0, supersample)[..., 0])
+        coverage = _pool(seen[..., None].astype(np.float64), supersample)
+        mean = _pool(image, supersample)
+        if background is None:
+            mean = mean / np.maximum(coverage, 1e-9)
+        rgb[view] = np.rint(mean)
+        alpha[view] = np.rint(coverage[..., 0] * 255)
     return MeshViews(rgb, alpha, centers.depth, centers.face_index >= 0, centers.face_index)
 
 
