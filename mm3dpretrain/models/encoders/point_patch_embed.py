@@ -154,6 +154,18 @@ class PointPatchEmbed(BaseModule):
         x = self.second[1:](x.view(-1, x.shape[-1]))
         return x.view(batch, groups, size, -1).amax(dim=2)
 
+    def copy_encoder_from(self, other: PointPatchEmbed) -> None:
+        """Take over the PointNet of another embedding, such as a tokenizer's, in place.
+
+        Point-BERT starts its transformer from the patch embedding of the tokenizer. The linear
+        layer behind the PointNet, where there is one, keeps its weights.
+
+        Raises:
+            RuntimeError: if the widths differ.
+        """
+        self.first.load_state_dict(other.first.state_dict())
+        self.second.load_state_dict(other.second.state_dict())
+
     def forward(self, patches: Patches) -> Tensor:
         """Tokens (B, G, out_channels) of patches."""
         return self.reduce(self.encode(patches.neighborhood))

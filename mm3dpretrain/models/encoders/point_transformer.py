@@ -14,7 +14,7 @@ from .point_patch_embed import Patches, PointPatchEmbed
 
 @MODELS.register_module()
 class PointTransformer(BaseModule):
-    """Transformer over patch tokens (Point-BERT, Sec. 3.2 and 3.4; Point-MAE, Sec. 3.2).
+    """Transformer over patch tokens (Point-BERT, Sec. 3.2; Point-MAE, Sec. 3.2).
 
     The defaults are Point-BERT's. Point-MAE: ``encoder_dim=384, reduce_dim=False`` and, while
     pre-training, ``with_cls_token=False``.
@@ -88,13 +88,28 @@ class PointTransformer(BaseModule):
         self.norm = nn.LayerNorm(embed_dim)
 
     def init_weights(self) -> None:
-        """Draw the weights as Point-BERT does, then apply ``init_cfg``."""
-        if not self.is_init:
-            init_transformer_weights(self)
-            if self.with_cls_token:
-                nn.init.trunc_normal_(self.cls_token, std=0.02)
-                nn.init.trunc_normal_(self.cls_pos, std=0.02)
+        """Draw the weights as Point-BERT does, then apply ``init_cfg``.
+
+        Raises:
+            RuntimeError: if a checkpoint was to be loaded and none of its weights fits.
+        """
+        if self.is_init:
+            super().init_weights()
+            return
+        init_transformer_weights(self)
+        if self.with_cls_token:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
+            nn.init.trunc_normal_(self.cls_pos, std=0.02)
+        before = [weight.detach().clone() for weight in self.parameters()]
         super().init_weights()
+        init_cfg = self.init_cfg if isinstance(self.init_cfg, dict) else {}
+        unchanged = all(map(torch.equal, before, self.parameters()))
+        if init_cfg.get('type') == 'Pretrained' and unchanged:
+            raise RuntimeError(
+                f'no weight of {init_cfg["checkpoint"]!r} fits this encoder (prefix '
+                f'{init_cfg.get("prefix")!r}): compare the keys of the checkpoint with the prefix, '
+                'and the widths of both'
+            )
 
     def group(self, points: Tensor) -> Patches:
         """Patches of clouds (B, N, in_channels); see :meth:`PointPatchEmbed.group`."""
@@ -152,10 +167,7 @@ class PointTransformer(BaseModule):
             batch = tokens.shape[0]
             tokens = torch.cat([self.cls_token.expand(batch, -1, -1), tokens], dim=1)
             pos = torch.cat([self.cls_pos.expand(batch, -1, -1), pos], dim=1)
-        collected = []
-        tokens = self.blocks(tokens, pos, self.out_indices)
-        if self.out_indices:
-            tokens, collected = tokens
+        tokens, collected = self.blocks(tokens, pos, self.out_indices)
         return self._outputs(self.norm(tokens), center, collected)
 
     @staticmethod

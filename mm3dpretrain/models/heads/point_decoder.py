@@ -94,7 +94,7 @@ class PointDecoder(BaseModule):
                 f'{tokens.shape[1] - num_hidden} tokens do not fit '
                 f'{center.shape[1] - num_hidden} patches'
             )
-        x = self.blocks(tokens, self.pos_embed(center))
+        x, _ = self.blocks(tokens, self.pos_embed(center))
         points = self.to_points(self.norm(x[:, -num_hidden:] if num_hidden else x))
         return points.view(*points.shape[:2], self.group_size, 3)
 

@@ -1,3 +1,4 @@
 from .base import BasePretrainer
+from .point_dvae import PointDVAE
 
-__all__ = ['BasePretrainer']
+__all__ = ['BasePretrainer', 'PointDVAE']

@@ -1,4 +1,5 @@
 from .masking import block_mask, draw_mask_counts, random_mask, select_patches
+from .patch_dgcnn import EdgeConv, PatchDGCNN
 from .transformer import (
     FeedForward,
     SelfAttention,
@@ -10,7 +11,9 @@ from .transformer import (
 )
 
 __all__ = [
+    'EdgeConv',
     'FeedForward',
+    'PatchDGCNN',
     'SelfAttention',
     'TransformerBlock',
     'TransformerBlocks',

@@ -130,7 +130,9 @@ class TransformerBlocks(BaseModule):
             TransformerBlock(dim, num_heads, mlp_ratio, qkv_bias, rate) for rate in rates
         )
 
-    def forward(self, x: Tensor, pos: Tensor, out_indices: tuple[int, ...] = ()):
+    def forward(
+        self, x: Tensor, pos: Tensor, out_indices: tuple[int, ...] = ()
+    ) -> tuple[Tensor, list[Tensor]]:
         """Run the blocks.
 
         Args:
@@ -139,14 +141,14 @@ class TransformerBlocks(BaseModule):
             out_indices: 0-based blocks whose outputs are wanted as well.
 
         Returns:
-            (B, N, dim), and with ``out_indices`` a pair of it and the list of those outputs.
+            The output (B, N, dim) and the list of the wanted ones, in the order of the blocks.
         """
         collected = []
         for index, layer in enumerate(self.layers):
             x = layer(x + pos)
             if index in out_indices:
                 collected.append(x)
-        return (x, collected) if out_indices else x
+        return x, collected
 
 
 def position_mlp(dim: int, hidden_dim: int = 128) -> nn.Sequential:
