@@ -91,6 +91,8 @@ class PointPatchEmbed(BaseModule):
         encoder_dim: output channels of the PointNet.
         embed_dim: channels of the tokens, reached by a linear layer after the PointNet; None for
             no such layer.
+        hidden_dims: widths of the PointNet: first layer, feature of a point before the first
+            maximum, layer after it. Point-BERT's are the default; small models use less.
         init_cfg: see :class:`mmengine.model.BaseModule`.
     """
 
@@ -101,6 +103,7 @@ class PointPatchEmbed(BaseModule):
         in_channels: int = 3,
         encoder_dim: int = 256,
         embed_dim: int | None = None,
+        hidden_dims: tuple[int, int, int] = (128, 256, 512),
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -112,17 +115,18 @@ class PointPatchEmbed(BaseModule):
         self.out_channels = encoder_dim if embed_dim is None else embed_dim
         # linear layers on (points, channels) rather than convolutions of kernel 1: the same
         # function, without the transposes and without the reduced precision of cuDNN
+        first, local, second = hidden_dims
         self.first = nn.Sequential(
-            nn.Linear(in_channels, 128),
-            nn.BatchNorm1d(128),
+            nn.Linear(in_channels, first),
+            nn.BatchNorm1d(first),
             nn.ReLU(inplace=True),
-            nn.Linear(128, 256),
+            nn.Linear(first, local),
         )
         self.second = nn.Sequential(
-            nn.Linear(512, 512),
-            nn.BatchNorm1d(512),
+            nn.Linear(2 * local, second),
+            nn.BatchNorm1d(second),
             nn.ReLU(inplace=True),
-            nn.Linear(512, encoder_dim),
+            nn.Linear(second, encoder_dim),
         )
         self.reduce = nn.Identity() if embed_dim is None else nn.Linear(encoder_dim, embed_dim)
 
@@ -144,13 +148,14 @@ class PointPatchEmbed(BaseModule):
     def encode(self, neighborhood: Tensor) -> Tensor:
         """The PointNet alone: (B, G, K, in_channels) to (B, G, encoder_dim)."""
         batch, groups, size, channels = neighborhood.shape
-        local = self.first(neighborhood.reshape(-1, channels)).view(batch * groups, size, 256)
+        local = self.first(neighborhood.reshape(-1, channels)).view(batch * groups, size, -1)
         pooled = local.amax(dim=1)
         # second[0] of the concatenation [pooled, local], where the half that is the same for all
         # points of a patch is computed once per patch
         linear = self.second[0]
-        x = F.linear(local, linear.weight[:, 256:])
-        x = x + F.linear(pooled, linear.weight[:, :256], linear.bias)[:, None]
+        width = local.shape[-1]
+        x = F.linear(local, linear.weight[:, width:])
+        x = x + F.linear(pooled, linear.weight[:, :width], linear.bias)[:, None]
         x = self.second[1:](x.view(-1, x.shape[-1]))
         return x.view(batch, groups, size, -1).amax(dim=2)
 

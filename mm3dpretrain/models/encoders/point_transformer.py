@@ -32,6 +32,7 @@ class PointTransformer(BaseModule):
         drop_path_rate: stochastic depth of the last block; it rises linearly from 0.
         reduce_dim: whether a linear layer leads from ``encoder_dim`` to ``embed_dim``; without it
             both must be equal.
+        hidden_dims: widths inside the patch embedding, see :class:`PointPatchEmbed`.
         with_cls_token: whether a learnable token with its own position precedes the patches.
         out_indices: 0-based blocks whose patch features are returned as ``blocks`` (Point-BERT's
             part segmentation uses (3, 7, 11)).
@@ -55,6 +56,7 @@ class PointTransformer(BaseModule):
         qkv_bias: bool = False,
         drop_path_rate: float = 0.1,
         reduce_dim: bool = True,
+        hidden_dims: tuple[int, int, int] = (128, 256, 512),
         with_cls_token: bool = True,
         out_indices: tuple[int, ...] = (),
         init_cfg: dict | list[dict] | None = None,
@@ -76,7 +78,12 @@ class PointTransformer(BaseModule):
         self.out_indices = tuple(out_indices)
 
         self.patch_embed = PointPatchEmbed(
-            num_groups, group_size, in_channels, encoder_dim, embed_dim if reduce_dim else None
+            num_groups,
+            group_size,
+            in_channels,
+            encoder_dim,
+            embed_dim if reduce_dim else None,
+            hidden_dims,
         )
         if with_cls_token:
             self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
@@ -136,6 +143,7 @@ class PointTransformer(BaseModule):
         mask: Tensor | None = None,
         mask_token: Tensor | None = None,
         drop_masked: bool = False,
+        tokens: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Encode patches, some of them possibly hidden.
 
@@ -146,6 +154,8 @@ class PointTransformer(BaseModule):
                 (Point-BERT).
             drop_masked: leave hidden patches out instead (Point-MAE). G' is then the number of
                 visible patches, which must be the same for all clouds; else G' = G.
+            tokens: (B, G, embed_dim), the embedding ``patch_embed(patches)`` if it is known: half
+                of the work where a cloud is encoded twice, with and without a mask.
 
         Returns:
             - ``global`` (B, 2 embed_dim): [class token, maximum over the patches]. Without a class
@@ -159,7 +169,8 @@ class PointTransformer(BaseModule):
             ValueError: if neither or both ways to hide masked patches are given, or for a mask
                 that does not fit.
         """
-        tokens, center = self.patch_embed(patches), patches.center
+        tokens = self.patch_embed(patches) if tokens is None else tokens
+        center = patches.center
         if mask is not None:
             tokens, center = self._hide(tokens, center, mask, mask_token, drop_masked)
         pos = self.pos_embed(center)

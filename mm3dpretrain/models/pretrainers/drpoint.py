@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -66,6 +65,8 @@ class DRPoint(BasePretrainer):
         num_views: views rendered in each step.
         mask_ratio: share of hidden patches, fixed or a range.
         mask_type: 'block' or 'random'.
+        init_patch_embed: start the encoder's patch PointNet with the tokenizer's weights, as in
+            Point-BERT's released code.
 
     Raises:
         ValueError: for unknown names, or parts that a term needs and that are missing.
@@ -98,6 +99,7 @@ class DRPoint(BasePretrainer):
         num_views: int = 1,
         mask_ratio: float | tuple[float, float] = (0.25, 0.45),
         mask_type: str = 'block',
+        init_patch_embed: bool = True,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class DRPoint(BasePretrainer):
         self.mask_type = _choice('mask_type', mask_type, ('block', 'random'))
         self.mask_ratio = tuple(mask_ratio) if isinstance(mask_ratio, Sequence) else mask_ratio
         self.contrast_masked = contrast_masked
+        self.init_patch_embed = init_patch_embed and 'token' in (loss_weights or TERMS)
         self.num_views = num_views
         self.weights = self._active_weights(loss_weights, modalities)
         self.pairs = {t: PAIRS[t] for t in PAIRS if t in self.weights}
@@ -116,7 +119,7 @@ class DRPoint(BasePretrainer):
 
         self.point_encoder = MODELS.build(point_encoder)
         if self._needs('token'):
-            self.tokenizer = MODELS.build(tokenizer).requires_grad_(False)
+            self.tokenizer = MODELS.build(dict(tokenizer, frozen=True))
             self._check_grouping()
         if self._masks:
             self.token_head = MODELS.build(token_head)
@@ -162,11 +165,13 @@ class DRPoint(BasePretrainer):
         terms: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
 
-        patches = mask = masked = None
+        patches = tokens = mask = masked = None
         if self._masks:
             patches = self.point_encoder.group(points)
             mask = self._mask(patches.center)
-            masked = self._encode_masked(self.point_encoder, patches, mask)
+            # embedded once for both passes, with and without the mask
+            tokens = self.point_encoder.patch_embed(patches)
+            masked = self._encode_masked(self.point_encoder, patches, mask, tokens)
         if self._needs('token', 'moco'):
             self._token_level(patches, mask, masked, terms, figures)
 
@@ -190,7 +195,7 @@ class DRPoint(BasePretrainer):
                 picture = true_picture
 
         if self.pairs:
-            encoded = self._encode_for_contrast(points, patches, masked)
+            encoded = self._encode_for_contrast(points, patches, tokens, masked)
             feats = self._modal_features(inputs, encoded, picture)
             for term, (a, b) in self.pairs.items():
                 terms[term] = self.cross_modal_loss(feats[a], feats[b])
@@ -240,17 +245,15 @@ class DRPoint(BasePretrainer):
             masked = self._encode_masked(self.reconstruction_encoder, patches, mask)
         return self.point_decoder(masked['local'], patches.center)
 
-    def _encode_for_contrast(self, points, patches, masked) -> dict[str, Tensor] | None:
+    def _encode_for_contrast(self, points, patches, tokens, masked) -> dict[str, Tensor] | None:
         if 'points' not in self.heads:
             return None
         if self.contrast_masked:
             return masked
         # without patch-wise terms any encoder will do
-        return (
-            self.point_encoder(points)
-            if patches is None
-            else (self.point_encoder.forward_patches(patches))
-        )
+        if patches is None:
+            return self.point_encoder(points)
+        return self.point_encoder.forward_patches(patches, tokens=tokens)
 
     def _modal_features(self, inputs, encoded, picture) -> dict[str, Tensor]:
         """Features (B, C) of each modality in the common space."""
@@ -307,8 +310,8 @@ class DRPoint(BasePretrainer):
             return block_mask(center, self.mask_ratio)
         return random_mask(*center.shape[:2], self.mask_ratio, device=center.device)
 
-    def _encode_masked(self, encoder: nn.Module, patches: Patches, mask: Tensor) -> dict:
-        return encoder.forward_patches(patches, mask, self.token_head.mask_token)
+    def _encode_masked(self, encoder, patches, mask, tokens=None) -> dict[str, Tensor]:
+        return encoder.forward_patches(patches, mask, self.token_head.mask_token, tokens=tokens)
 
     @staticmethod
     def _mix(patches: Patches) -> tuple[Patches, Tensor, Tensor]:
@@ -402,7 +405,8 @@ class DRPoint(BasePretrainer):
 
     def _check_grouping(self) -> None:
         for name in ('num_groups', 'group_size'):
-            ours, theirs = getattr(self.point_encoder, name), getattr(self.tokenizer, name)
+            ours = getattr(self.point_encoder, name)
+            theirs = getattr(self.tokenizer.patch_embed, name)
             if ours != theirs:
                 raise ValueError(
                     f'tokenizer and point encoder must share {name}, got {theirs} and {ours}'
@@ -411,28 +415,10 @@ class DRPoint(BasePretrainer):
     def init_weights(self) -> None:
         """Initialise all parts, take the tokenizer's patch embedding, and copy the key network."""
         super().init_weights()
-        if self._needs('token'):
-            self._take_patch_embedding()
+        if self.init_patch_embed:
+            self.point_encoder.patch_embed.copy_encoder_from(self.tokenizer.patch_embed)
         if self._needs('moco'):
             self.key.copy(self._key_sources())
-
-    def _take_patch_embedding(self) -> None:
-        """The tokenizer's patch PointNet starts the encoder's (Point-BERT's released code)."""
-        source, target = (
-            self.tokenizer.patch_embed.pointnet,
-            self.point_encoder.patch_embed.pointnet,
-        )
-        ours = target.state_dict()
-        theirs = source.state_dict()
-        if {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}:
-            target.load_state_dict(copy.deepcopy(theirs))
-
-    def train(self, mode: bool = True) -> DRPoint:
-        """Training mode for all parts but the frozen tokenizer."""
-        super().train(mode)
-        if self._needs('token'):
-            self.tokenizer.eval()
-        return self
 
 
 def _mix_patches(patches: Patches, keep: Tensor) -> Patches:

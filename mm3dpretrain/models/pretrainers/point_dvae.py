@@ -48,6 +48,7 @@ class PointDVAE(BasePretrainer):
         token_dim: channels of a code.
         decoder_dim: channels of a patch before its points are decoded, divisible by 4.
         num_neighbors: patches joined to each patch in the graph networks, itself included.
+        hidden_dims: widths inside the patch embedding, see :class:`PointPatchEmbed`.
         temperature: arguments of :func:`cosine_schedule` of the Gumbel softmax.
         kl_weight: the same of the weight of the KL term. Point-BERT's runner delays it by 10k
             iterations.
@@ -70,6 +71,7 @@ class PointDVAE(BasePretrainer):
         token_dim: int = 256,
         decoder_dim: int = 256,
         num_neighbors: int = 4,
+        hidden_dims: tuple[int, int, int] = (128, 256, 512),
         temperature: dict | None = None,
         kl_weight: dict | None = None,
         frozen: bool = False,
@@ -84,7 +86,9 @@ class PointDVAE(BasePretrainer):
             if schedule['iters'] < 1:
                 raise ValueError(f'a schedule needs at least 1 iteration, got {schedule}')
 
-        self.patch_embed = PointPatchEmbed(num_groups, group_size, 3, encoder_dim)
+        self.patch_embed = PointPatchEmbed(
+            num_groups, group_size, 3, encoder_dim, hidden_dims=hidden_dims
+        )
         self.token_graph = PatchDGCNN(encoder_dim, num_tokens, num_neighbors)
         self.codebook = nn.Parameter(torch.randn(num_tokens, token_dim))
         self.code_graph = PatchDGCNN(token_dim, decoder_dim, num_neighbors)

@@ -1,0 +1,13 @@
+# The tokenizer of the small DR-Point: minutes on two CPU cores.
+model = dict(
+    type='PointDVAE',
+    num_groups=32,
+    group_size=16,
+    encoder_dim=96,
+    num_tokens=512,
+    token_dim=96,
+    decoder_dim=96,
+    hidden_dims=(32, 64, 128),
+    temperature=dict(iters=400),
+    kl_weight=dict(iters=400, delay=50),
+)
