@@ -1,0 +1,62 @@
+"""All that makes the pinned stack work together; nothing else may patch another library.
+
+``apply()`` runs when :mod:`mm3dpretrain` is imported. It imports none of the libraries it mends:
+each mend waits until that library is imported and does nothing where it is not needed.
+
+=====================  ===========================================================================
+module                 what it mends
+=====================  ===========================================================================
+``torchvision_ops``    torchvision beside a CPU-only torch, whose native operators cannot load
+``checkpoints``        MMEngine's checkpoints load *safely*, on torch 2.1 as on torch >= 2.6, and
+                       are written completely or not at all
+``versions``           a readable message where the OpenMMLab versions do not fit
+``spconv_cpu``         training spconv's layers where there is no CUDA
+``optional``           :func:`require`, one clear error for a missing optional package
+=====================  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from . import checkpoints, spconv_cpu, torchvision_ops
+from .checkpoints import CheckpointError, load_checkpoint
+from .import_hooks import when_imported
+from .optional import require
+from .versions import VersionError, check_versions
+
+__all__ = [
+    'CheckpointError',
+    'VersionError',
+    'apply',
+    'check_versions',
+    'load_checkpoint',
+    'require',
+]
+
+
+def _check_stack(module) -> None:
+    check_versions(module.__name__)
+
+
+def apply() -> None:
+    """Mend the stack. Cheap, and safe to call more than once.
+
+    Raises:
+        VersionError: torch or MMEngine is older than this package can work with.
+    """
+    check_versions('mm3dpretrain')
+
+    # MMEngine 0.10 asks pkg_resources which packages are there; setuptools 80 warns each time.
+    warnings.filterwarnings(
+        'ignore', message='pkg_resources is deprecated as an API', category=UserWarning
+    )
+
+    checkpoints.allow_mmengine_classes()
+    when_imported('mmengine.runner.checkpoint', after=checkpoints.use_safe_loaders)
+    for module in ('mmengine.runner', 'mmengine.runner.runner'):  # hold the function by name
+        when_imported(module, after=checkpoints.use_atomic_save)
+    when_imported('torchvision', before=torchvision_ops.define_missing_ops)
+    when_imported('spconv.pytorch.ops', after=spconv_cpu.mend_stream)
+    when_imported('mmdet', before=_check_stack)
+    when_imported('mmdet3d', before=_check_stack)
