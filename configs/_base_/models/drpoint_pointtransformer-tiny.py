@@ -34,6 +34,7 @@ model = dict(
         token_dim=96,
         decoder_dim=96,
         hidden_dims=(32, 64, 128),
+        graph_dims=(64, 64, 128, 128),
     ),
     token_head=dict(type='MaskedTokenHead', in_channels=96, num_tokens=512),
     contrast_head=dict(

@@ -8,6 +8,7 @@ model = dict(
     token_dim=96,
     decoder_dim=96,
     hidden_dims=(32, 64, 128),
+    graph_dims=(64, 64, 128, 128),
     temperature=dict(iters=400),
     kl_weight=dict(iters=400, delay=50),
 )

@@ -49,6 +49,7 @@ class PointDVAE(BasePretrainer):
         decoder_dim: channels of a patch before its points are decoded, divisible by 4.
         num_neighbors: patches joined to each patch in the graph networks, itself included.
         hidden_dims: widths inside the patch embedding, see :class:`PointPatchEmbed`.
+        graph_dims: widths of both graph networks, see :class:`PatchDGCNN`.
         temperature: arguments of :func:`cosine_schedule` of the Gumbel softmax.
         kl_weight: the same of the weight of the KL term. Point-BERT's runner delays it by 10k
             iterations.
@@ -72,6 +73,7 @@ class PointDVAE(BasePretrainer):
         decoder_dim: int = 256,
         num_neighbors: int = 4,
         hidden_dims: tuple[int, int, int] = (128, 256, 512),
+        graph_dims: tuple[int, ...] = (128, 256, 512, 512, 1024),
         temperature: dict | None = None,
         kl_weight: dict | None = None,
         frozen: bool = False,
@@ -89,9 +91,9 @@ class PointDVAE(BasePretrainer):
         self.patch_embed = PointPatchEmbed(
             num_groups, group_size, 3, encoder_dim, hidden_dims=hidden_dims
         )
-        self.token_graph = PatchDGCNN(encoder_dim, num_tokens, num_neighbors)
+        self.token_graph = PatchDGCNN(encoder_dim, num_tokens, num_neighbors, graph_dims)
         self.codebook = nn.Parameter(torch.randn(num_tokens, token_dim))
-        self.code_graph = PatchDGCNN(token_dim, decoder_dim, num_neighbors)
+        self.code_graph = PatchDGCNN(token_dim, decoder_dim, num_neighbors, graph_dims)
         self.decoder = FoldingDecoder(decoder_dim, group_size)
         self.register_buffer('iteration', torch.zeros((), dtype=torch.long))
 

@@ -37,7 +37,7 @@ class EdgeConv(nn.Module):
 
 
 class PatchDGCNN(nn.Module):
-    """Four edge convolutions over the nearest patches, their outputs fused (Point-BERT, Sec. 3.1).
+    """Edge convolutions over the nearest patches, their outputs fused (Point-BERT, Sec. 3.1).
 
     The graph joins patches whose centres are near; it is the same for all layers.
 
@@ -45,17 +45,25 @@ class PatchDGCNN(nn.Module):
         in_channels: channels of a patch.
         out_channels: channels of the result, divisible by 4.
         num_neighbors: neighbours of a patch, itself included.
+        widths: channels of the input layer and of the edge convolutions, each divisible by 4.
 
     Raises:
-        ValueError: if out_channels is not divisible by the 4 groups of the normalisation.
+        ValueError: for widths that the 4 groups of the normalisation do not divide.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, num_neighbors: int = 4) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_neighbors: int = 4,
+        widths: tuple[int, ...] = (128, 256, 512, 512, 1024),
+    ) -> None:
         super().__init__()
-        if out_channels % 4:
-            raise ValueError(f'out_channels must be divisible by 4, got {out_channels}')
+        if any(width % 4 for width in (out_channels, *widths)):
+            raise ValueError(
+                f'out_channels and widths must be divisible by 4, got {out_channels} and {widths}'
+            )
         self.num_neighbors = num_neighbors
-        widths = (128, 256, 512, 512, 1024)
         self.input = nn.Linear(in_channels, widths[0])
         self.layers = nn.ModuleList(map(EdgeConv, widths[:-1], widths[1:]))
         self.fuse = nn.Linear(sum(widths[1:]), out_channels, bias=False)
