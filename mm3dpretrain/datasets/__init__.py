@@ -1,7 +1,25 @@
 from .base_shape import BaseShapeDataset
 from .concat_dataset import ConcatDataset
 from .io import SampleError
+from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
+from .packed import Cc0Objects, Lpsb19Parts, Shapes69
 from .samplers import SeededSampler
+from .scanobjectnn import ScanObjectNN
 from .shapenet55 import ShapeNet55
+from .user_folder import UserFolder
 
-__all__ = ['BaseShapeDataset', 'ConcatDataset', 'SampleError', 'SeededSampler', 'ShapeNet55']
+__all__ = [
+    'BaseShapeDataset',
+    'Cc0Objects',
+    'ConcatDataset',
+    'Lpsb19Parts',
+    'ModelNetHDF5',
+    'ModelNetOFF',
+    'ModelNetResampled',
+    'SampleError',
+    'ScanObjectNN',
+    'SeededSampler',
+    'ShapeNet55',
+    'Shapes69',
+    'UserFolder',
+]

@@ -107,14 +107,25 @@ class BaseShapeDataset(BaseDataset):
         raise NotImplementedError(f'{type(self).__name__} must implement load_data_list')
 
     def full_init(self) -> None:
-        """Read the records, check their number and keep them serialised."""
+        """Read the records, choose the asked ones, prepare them and keep them serialised."""
         if self._fully_initialized:
             return
-        super().full_init()
-        if len(self) == 0:
+        self.data_list = self.load_data_list()
+        self.data_list = self.filter_data()
+        if self._indices is not None:
+            self.data_list = self._get_unserialized_subset(self._indices)
+        if not self.data_list:
             raise ValueError(
                 f'{type(self).__name__}: no samples in split {self.split!r} of {self.data_root}'
             )
+        self.data_list = self.prepare_records(self.data_list)
+        if self.serialize_data:
+            self.data_bytes, self.data_address = self._serialize_data()
+        self._fully_initialized = True
+
+    def prepare_records(self, records: list[dict]) -> list[dict]:
+        """Last step on the chosen records; a subclass makes its cache for just these here."""
+        return records
 
     def filter_data(self) -> list[dict]:
         """Check the number of records and keep the asked share of them."""

@@ -115,8 +115,6 @@ class ColorJitterView(BaseTransform):
         ValueError: for a negative strength.
     """
 
-    _GREY = np.float32([0.299, 0.587, 0.114])
-
     def __init__(
         self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4
     ) -> None:
@@ -134,16 +132,18 @@ class ColorJitterView(BaseTransform):
         return results
 
     def _jitter(self, view: np.ndarray, factors: list[float], order: np.ndarray) -> np.ndarray:
-        out = view.astype(np.float32)
+        # every step rounds to uint8, as image libraries do; lookup tables make it cheap
         for step in order:
             if self.strength[step] == 0:
                 continue
-            factor = np.float32(factors[step])
-            if step == 0:
-                out = out * factor
+            factor = factors[step]
+            if step == 2:
+                grey = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+                view = cv2.addWeighted(view, factor, grey, 1 - factor, 0)
             else:
-                grey = out @ self._GREY
-                base = grey.mean() if step == 1 else grey[..., None]
-                out = base + (out - base) * factor
-            out = np.clip(out, 0, 255, out=out)
-        return np.round(out).astype(np.uint8)
+                base = 0.0
+                if step == 1:
+                    base = round(float(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY).mean()))
+                table = base + (np.arange(256) - base) * factor
+                view = cv2.LUT(view, np.clip(np.rint(table), 0, 255).astype(np.uint8))
+        return view

@@ -17,6 +17,8 @@ from ..mesh_io import read_cloud
 from .base import NORMAL, RGB, XYZ, BaseTransform
 
 ATTRIBUTES = {'rgb': RGB, 'normal': NORMAL}
+# what stands for 1 in the integer types that files use for colours and normals
+_FULL_SCALE = {np.dtype(np.uint8): 255, np.dtype(np.int8): 127}
 
 
 @TRANSFORMS.register_module()
@@ -60,7 +62,7 @@ class LoadPoints(BaseTransform):
             column = extra[name]
             if column.ndim != 2 or column.shape[1] != 3:
                 raise SampleError(f'{source}: {name!r} must be (N, 3), got {column.shape}')
-            scale = 255 if column.dtype == np.uint8 else 1
+            scale = _FULL_SCALE.get(column.dtype, 1)
             columns.append(column.astype(np.float32) / scale)
             channels += ATTRIBUTES[name]
         results['points'] = np.concatenate(columns, axis=1)

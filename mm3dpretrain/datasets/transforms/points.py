@@ -70,10 +70,12 @@ class SamplePoints(BaseTransform):
             return np.arange(wanted)
         if self.method == 'fps':
             return _fps(points, wanted)
+        # a generator of the new kind draws few of many without shuffling all of them; it is
+        # seeded from the global state, so that the run's seed still decides
+        rng = np.random.Generator(np.random.SFC64(np.random.randint(2**31)))
         if self.pre_fps and self.pre_fps < available:
-            kept = _fps(points, self.pre_fps)
-            return np.random.permutation(kept)[:wanted]
-        return np.random.permutation(available)[:wanted]
+            return rng.choice(_fps(points, self.pre_fps), wanted, replace=False)
+        return rng.choice(available, wanted, replace=False)
 
 
 def _fps(points: np.ndarray, num: int) -> np.ndarray:

@@ -1,0 +1,23 @@
+# Full size, points only: what the tokenizer is trained on.
+train_pipeline = [
+    dict(type='LoadPoints'),
+    dict(type='SamplePoints', num_points=1024),
+    dict(type='NormalizePoints'),
+    dict(type='RandomScaleShift', scale=(2 / 3, 3 / 2), shift=0.2),
+    dict(type='PackTriplets'),
+]
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='SeededSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='ShapeNet55',
+        data_root='data',
+        whole=True,
+        on_error='skip',
+        pipeline=train_pipeline,
+    ),
+)
