@@ -45,6 +45,8 @@ def golden_state_dict(config: dict) -> dict[str, Tensor]:
     state = {}
     for key, facts in config['weights'].items():
         value = rule_weight(key, facts['shape'], config['weight_rule_seed'])
+        if key == 'queue':  # the one exception to the rule: its columns have unit length
+            value = value / np.linalg.norm(value, axis=0)
         np.testing.assert_allclose(value.astype(np.float64).sum(), facts['sum'], atol=1e-3)
         np.testing.assert_allclose(
             np.abs(value.astype(np.float64)).sum(), facts['abssum'], rtol=1e-6

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mm3dpretrain.registry import MODELS
 
+from ..losses.gather import sum_over_processes
 from ..utils import init_transformer_weights
 
 
@@ -69,9 +71,15 @@ class MaskedTokenHead(BaseModule):
         return self(tokens[mask]), targets[mask]
 
     def loss(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Mean cross-entropy over the hidden patches; arguments as in :meth:`predict`."""
+        """Mean cross-entropy over the hidden patches; arguments as in :meth:`predict`.
+
+        The mean is over the hidden patches of all processes, which may have unequal numbers of
+        them: the average of the processes' values is that of one process with the whole batch.
+        """
         logits, labels = self.predict(tokens, targets, mask)
-        return F.cross_entropy(logits.float(), labels)
+        summed = F.cross_entropy(logits.float(), labels, reduction='sum')
+        hidden = sum_over_processes(mask.sum())
+        return summed * get_world_size() / hidden
 
     @torch.no_grad()
     def accuracy(self, tokens: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

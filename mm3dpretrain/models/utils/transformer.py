@@ -6,7 +6,6 @@ projections) is the one of Point-BERT and Point-MAE.
 
 from __future__ import annotations
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -125,7 +124,7 @@ class TransformerBlocks(BaseModule):
         super().__init__(init_cfg)
         if not 0.0 <= drop_path_rate < 1.0:
             raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
-        rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        rates = [drop_path_rate * index / max(depth - 1, 1) for index in range(depth)]
         self.layers = nn.ModuleList(
             TransformerBlock(dim, num_heads, mlp_ratio, qkv_bias, rate) for rate in rates
         )
