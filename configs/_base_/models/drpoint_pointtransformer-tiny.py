@@ -37,7 +37,7 @@ model = dict(
         graph_dims=(64, 64, 128, 128),
     ),
     token_head=dict(type='MaskedTokenHead', in_channels=96, num_tokens=512),
-    contrast_head=dict(
+    moco_head=dict(
         type='ProjectionHead',
         in_channels=96,
         hidden_channels=128,

@@ -31,7 +31,7 @@ model = dict(
         ),
     ),
     token_head=dict(type='MaskedTokenHead', in_channels=384, num_tokens=8192),
-    contrast_head=dict(
+    moco_head=dict(
         type='ProjectionHead',
         in_channels=384,
         hidden_channels=512,

@@ -45,7 +45,7 @@ class DRPoint(BasePretrainer):
         tokenizer: a PointDVAE with trained weights (``init_cfg``); frozen. Terms token and moco
             of the mixed clouds need it.
         token_head: predicts token ids and owns the mask token.
-        contrast_head: from the class token to the space of ``momentum_contrast``.
+        moco_head: from the class token to the space of ``momentum_contrast``.
         momentum_contrast: queue, temperature and momentum.
         point_decoder: from patch features to points.
         renderer: of RENDERERS, for depth pictures of clouds.
@@ -57,8 +57,10 @@ class DRPoint(BasePretrainer):
         loss_weights: weight of each term in ``TERMS``; a missing one is 0.
         modalities: those that take part in the contrast.
         token_contrast: 'moco', 'mixup' (Point-BERT's released form), 'both' or 'none'.
-        contrast_depth: whose depth picture is contrasted, 'recon' (gradients reach the decoder) or
-            'input'.
+        contrast_depth: whose depth picture is contrasted: of the 'input', of the 'recon'struction
+            as a constant, or 'recon_grad' with gradients into the decoder. The last one lets the
+            contrast bend the reconstruction into a code of the shape's identity: in our toy run
+            its Chamfer distance grew tenfold (docs/methods/drpoint.md).
         contrast_masked: contrast the point features of the masked cloud, which is cheaper, instead
             of those of the whole one.
         share_encoder: one encoder for both auto-encoders; False gives the point level its own.
@@ -79,7 +81,7 @@ class DRPoint(BasePretrainer):
         point_encoder: dict,
         tokenizer: dict | None = None,
         token_head: dict | None = None,
-        contrast_head: dict | None = None,
+        moco_head: dict | None = None,
         momentum_contrast: dict | None = None,
         point_decoder: dict | None = None,
         renderer: dict | None = None,
@@ -107,13 +109,15 @@ class DRPoint(BasePretrainer):
         self.token_contrast = _choice(
             'token_contrast', token_contrast, ('moco', 'mixup', 'both', 'none')
         )
-        self.contrast_depth = _choice('contrast_depth', contrast_depth, ('recon', 'input'))
+        self.contrast_depth = _choice(
+            'contrast_depth', contrast_depth, ('input', 'recon', 'recon_grad')
+        )
         self.mask_type = _choice('mask_type', mask_type, ('block', 'random'))
         self.mask_ratio = tuple(mask_ratio) if isinstance(mask_ratio, Sequence) else mask_ratio
         self.contrast_masked = contrast_masked
-        self.init_patch_embed = init_patch_embed and 'token' in (loss_weights or TERMS)
         self.num_views = num_views
         self.weights = self._active_weights(loss_weights, modalities)
+        self.init_patch_embed = init_patch_embed and self._needs('token')
         self.pairs = {t: PAIRS[t] for t in PAIRS if t in self.weights}
         self._check_parts(locals())
 
@@ -124,7 +128,7 @@ class DRPoint(BasePretrainer):
         if self._masks:
             self.token_head = MODELS.build(token_head)
         if self._needs('moco'):
-            self.contrast_head = MODELS.build(contrast_head)
+            self.moco_head = MODELS.build(moco_head)
             self.momentum_contrast = MODELS.build(momentum_contrast)
             self.key = MomentumTwin(self._key_sources())
         if self._reconstructs:
@@ -187,12 +191,14 @@ class DRPoint(BasePretrainer):
             with torch.no_grad():
                 true_picture = self._depth_picture(points[..., :3], cameras)
             picture = true_picture
-            if self._needs('dr') or self.contrast_depth == 'recon':
+            if self._reconstructs:
                 picture = self._depth_picture(self._cloud(cloud, patches), cameras)
             if self._needs('dr'):
                 terms['dr'] = self.render_loss(picture, true_picture)
             if self.contrast_depth == 'input':
                 picture = true_picture
+            elif self.contrast_depth == 'recon':
+                picture = picture.detach()
 
         if self.pairs:
             encoded = self._encode_for_contrast(points, patches, tokens, masked)
@@ -223,10 +229,10 @@ class DRPoint(BasePretrainer):
             contrast = self.momentum_contrast
             terms['moco'] = key.new_zeros(())
             if self.token_contrast in ('moco', 'both'):
-                terms['moco'] = contrast.loss(self.contrast_head(masked['cls']), key)
+                terms['moco'] = contrast.loss(self.moco_head(masked['cls']), key)
             if mixes:
                 terms['moco'] = terms['moco'] + contrast.mix_loss(
-                    self.contrast_head(mixed['cls']), key, ratio
+                    self.moco_head(mixed['cls']), key, ratio
                 )
             contrast.enqueue(key)
 
@@ -344,7 +350,7 @@ class DRPoint(BasePretrainer):
     def _key_sources(self) -> dict[str, nn.Module]:
         # the mask token is a bare parameter of the token head: wrapped, it has a twin as well
         token = nn.ParameterDict({'weight': self.token_head.mask_token})
-        return dict(encoder=self.point_encoder, head=self.contrast_head, mask_token=token)
+        return dict(encoder=self.point_encoder, head=self.moco_head, mask_token=token)
 
     # ---------------------------------------------------------------- set-up
 
@@ -354,7 +360,7 @@ class DRPoint(BasePretrainer):
     @property
     def _reconstructs(self) -> bool:
         uses_depth = any('depth' in pair for pair in self.pairs.values())
-        return self._needs('cd', 'dr') or (uses_depth and self.contrast_depth == 'recon')
+        return self._needs('cd', 'dr') or (uses_depth and self.contrast_depth != 'input')
 
     @property
     def _masks(self) -> bool:
@@ -386,7 +392,7 @@ class DRPoint(BasePretrainer):
         needs = {
             'tokenizer': self._needs('token'),
             'token_head': self._masks,
-            'contrast_head': self._needs('moco'),
+            'moco_head': self._needs('moco'),
             'momentum_contrast': self._needs('moco'),
             'point_decoder': self._reconstructs,
             'renderer': self._renders,
