@@ -188,9 +188,9 @@ class DRPoint(BasePretrainer):
                 figures['cd'] = terms['cd'].detach()
         if self._renders:
             cameras = self._draw_views(points.device)
-            with torch.no_grad():
-                true_picture = self._depth_picture(points[..., :3], cameras)
-            picture = true_picture
+            if self._needs('dr') or self.contrast_depth == 'input':
+                with torch.no_grad():
+                    true_picture = self._depth_picture(points[..., :3], cameras)
             if self._reconstructs:
                 picture = self._depth_picture(self._cloud(cloud, patches), cameras)
             if self._needs('dr'):

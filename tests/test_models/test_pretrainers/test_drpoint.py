@@ -136,8 +136,8 @@ def test_a_term_alone_needs_no_other_parts(term):
         + ['heads'],
         pd=['token_head', 'point_decoder', 'renderer', 'views', 'depth_encoder', 'heads'],
     )
-    cfg = config(loss_weights={term: 1.0}, init_patch_embed=False)
-    parts = {'type', 'data_preprocessor', 'point_encoder', 'loss_weights', 'init_patch_embed'}
+    cfg = config(loss_weights={term: 1.0}, contrast_depth='recon_grad')
+    parts = {'type', 'contrast_depth', 'data_preprocessor', 'point_encoder', 'loss_weights'}
     cfg = {k: v for k, v in cfg.items() if k in parts | set(needs[term])}
     model = MODELS.build(cfg).train()
     losses = model.loss(batch())
@@ -214,7 +214,7 @@ def test_per_patch_chamfer():
 
 
 def test_own_encoder_for_the_reconstruction():
-    model = build(share_encoder=False, loss_weights=dict(cd=1.0), init_patch_embed=False)
+    model = build(share_encoder=False, loss_weights=dict(cd=1.0))
     model.loss(batch())['loss_cd'].backward()
     assert all(p.grad is None for p in model.point_encoder.blocks.parameters())
     assert any(p.grad is not None for p in model.reconstruction_encoder.blocks.parameters())
