@@ -19,11 +19,14 @@ from __future__ import annotations
 
 import warnings
 
-from . import checkpoints, spconv_cpu, torchvision_ops
-from .checkpoints import CheckpointError, load_checkpoint
 from .import_hooks import when_imported
 from .optional import require
 from .versions import VersionError, check_versions
+
+check_versions('mm3dpretrain')  # before the modules that cannot do without torch
+
+from . import checkpoints, spconv_cpu, torchvision_ops  # noqa: E402
+from .checkpoints import CheckpointError, load_checkpoint  # noqa: E402
 
 __all__ = [
     'CheckpointError',
@@ -40,13 +43,7 @@ def _check_stack(module) -> None:
 
 
 def apply() -> None:
-    """Mend the stack. Cheap, and safe to call more than once.
-
-    Raises:
-        VersionError: torch or MMEngine is older than this package can work with.
-    """
-    check_versions('mm3dpretrain')
-
+    """Mend the stack. Cheap, and safe to call more than once."""
     # MMEngine 0.10 asks pkg_resources which packages are there; setuptools 80 warns each time.
     warnings.filterwarnings(
         'ignore', message='pkg_resources is deprecated as an API', category=UserWarning
