@@ -5,6 +5,7 @@ are padded batches (B, N, D) with optional ``lengths`` (B,). Which CUDA kernels 
 setting, :func:`set_backend`.
 """
 
+from .backend import get_backend, set_backend
 from .ball_query import ball_query
 from .chamfer import chamfer_distance, chamfer_l1, chamfer_l2, nearest_neighbors
 from .furthest_point_sample import furthest_point_sample
@@ -20,9 +21,11 @@ __all__ = [
     'chamfer_l2',
     'furthest_point_sample',
     'gather_points',
+    'get_backend',
     'group_points',
     'knn',
     'nearest_neighbors',
+    'set_backend',
     'three_interpolate',
     'three_nn',
 ]

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from . import _checks, naive
+from . import _checks, _cuda, _torch, backend
 
 
 def ball_query(
@@ -47,13 +47,13 @@ def ball_query(
     num_samples = _checks.count('num_samples', num_samples)
     if not (radius > 0 and math.isfinite(radius)):
         raise ValueError(f'radius must be positive and finite, got {radius!r}')
-    return naive.ball_query(
-        query,
-        points,
-        radius,
-        num_samples,
-        query_lengths,
-        lengths,
-        inclusive,
-        pad_with_first,
-    )
+    options = (query, points, radius, num_samples, query_lengths, lengths)
+    if backend.use_own_kernels(points):
+        from . import _cpu
+
+        return _cpu.ball_query(*options, inclusive, pad_with_first)
+    if not inclusive and points.shape[2] == 3:
+        kernels = backend.cuda_kernels('ball_query', query, points)
+        if kernels is not None:
+            return _cuda.ball_query(kernels, *options, pad_with_first)
+    return _torch.ball_query(*options, inclusive, pad_with_first)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from . import _checks
-from .gather import gather_points
 from .knn import knn
 
 
@@ -97,16 +96,14 @@ def chamfer_distance(
 
 def _one_direction(x, y, x_lengths, y_lengths, norm, sqrt, point_reduction) -> Tensor:
     """(B,) reduced distance of every point of x to its nearest point of y."""
-    diff = x - gather_points(y, nearest_neighbors(x, y, x_lengths, y_lengths, norm))
-    dist = diff.square().sum(-1) if norm == 2 else diff.abs().sum(-1)
+    dist = knn(x, y, 1, x_lengths, y_lengths, norm).dist2[..., 0]
     if sqrt:
         # The slope of the root at 0 is infinite: coincident points get gradient 0 instead.
         apart = dist > 0
         dist = torch.where(apart, dist, dist.new_ones(())).sqrt() * apart
     if x_lengths is None:
         return dist.mean(1) if point_reduction == 'mean' else dist.sum(1)
-    valid = torch.arange(x.shape[1], device=x.device) < x_lengths[:, None]
-    total = torch.where(valid, dist, dist.new_zeros(())).sum(1)
+    total = dist.sum(1)  # padding has distance 0
     return total / x_lengths if point_reduction == 'mean' else total
 
 

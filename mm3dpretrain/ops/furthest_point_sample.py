@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _checks, naive
+from . import _checks, _cuda, backend, naive
 
 
 def furthest_point_sample(
@@ -45,4 +45,17 @@ def furthest_point_sample(
         raise ValueError(
             f'start_index {start.tolist()} is outside a cloud of {xyz.shape[1]} points'
         )
+    if backend.use_own_kernels(xyz):
+        from . import _cpu
+
+        return _cpu.furthest_point_sample(xyz, num_points, lengths, start, skip_origin)
+    if xyz.shape[2] == 3:
+        kernels = None
+        if skip_origin:
+            kernels = backend.cuda_kernels('furthest_point_sample_skip_origin', xyz)
+        kernels = kernels or backend.cuda_kernels('furthest_point_sample', xyz)
+        if kernels is not None:
+            return _cuda.furthest_point_sample(
+                kernels, xyz, num_points, lengths, start, skip_origin
+            )
     return naive.furthest_point_sample(xyz, num_points, lengths, start, skip_origin)

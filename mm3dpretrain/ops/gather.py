@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _checks
+from . import _checks, _cuda, backend
 
 
 def gather_points(features: Tensor, idx: Tensor) -> Tensor:
@@ -49,6 +49,12 @@ def _take(features: Tensor, idx: Tensor, dims: int) -> Tensor:
     idx = _checks.indices('idx', idx, size, batch, dims)
     if idx.device != features.device:
         raise ValueError(f'features is on {features.device}, idx on {idx.device}')
-    offset = torch.arange(batch, device=idx.device).view(-1, *[1] * (dims - 1)) * size
-    rows = features.reshape(-1, channels).index_select(0, (idx.clamp(min=0) + offset).reshape(-1))
-    return rows.view(*idx.shape, channels).masked_fill((idx < 0)[..., None], 0)
+    kernels = backend.cuda_kernels(('gather_points', 'group_points')[dims - 2], features)
+    chosen = idx.clamp(min=0)
+    if kernels is not None:
+        rows = _cuda.gather(kernels, features, chosen)
+    else:
+        offset = torch.arange(batch, device=idx.device).view(-1, *[1] * (dims - 1)) * size
+        rows = features.reshape(-1, channels).index_select(0, (chosen + offset).flatten())
+        rows = rows.view(*idx.shape, channels)
+    return rows.masked_fill((idx < 0)[..., None], 0)
