@@ -11,7 +11,6 @@ from mm3dpretrain.models.encoders import PointTransformer
 from mm3dpretrain.models.heads import MaskedTokenHead, PointDecoder, ProjectionHead
 from mm3dpretrain.models.pretrainers import PointDVAE
 
-ROOT = Path(__file__).resolve().parents[2]
 POINT_MAE = dict(encoder_dim=384, reduce_dim=False)
 
 # key list, converter, kind, and our modules at the released sizes
@@ -133,8 +132,6 @@ def run(script: str, *args) -> subprocess.CompletedProcess:
         [sys.executable, str(CONVERTERS / script), *map(str, args)],
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        env={**__import__('os').environ, 'PYTHONPATH': str(ROOT)},
     )
 
 

@@ -49,15 +49,16 @@ def test_gradients_reach_the_points():
     assert torch.isfinite(points.grad).all() and points.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize('hidden_dims', [(128, 256, 512), (8, 20, 12)])
 @pytest.mark.parametrize('training', [True, False])
-def test_pointnet_equals_the_concatenation_it_stands_for(training):
-    embed = PointPatchEmbed(8, 16, encoder_dim=24).train(training)
-    twin = PointPatchEmbed(8, 16, encoder_dim=24).train(training)
+def test_pointnet_equals_the_concatenation_it_stands_for(training, hidden_dims):
+    embed = PointPatchEmbed(8, 16, encoder_dim=24, hidden_dims=hidden_dims).train(training)
+    twin = PointPatchEmbed(8, 16, encoder_dim=24, hidden_dims=hidden_dims).train(training)
     twin.load_state_dict(embed.state_dict())
     x = torch.randn(2, 8, 16, 3)
-    local = twin.first(x.view(-1, 3)).view(16, 16, 256)
+    local = twin.first(x.view(-1, 3)).view(16, 16, -1)
     pooled = local.max(1, keepdim=True).values.expand(-1, 16, -1)
-    expected = twin.second(torch.cat([pooled, local], -1).view(-1, 512))
+    expected = twin.second(torch.cat([pooled, local], -1).flatten(0, 1))
     expected = expected.view(2, 8, 16, 24).max(2).values
     torch.testing.assert_close(embed.encode(x), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(embed.second[1].running_var, twin.second[1].running_var)

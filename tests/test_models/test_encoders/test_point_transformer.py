@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 import torch
 from golden_weights import assert_close, converter, golden_state_dict, load, part
+from mmengine.config import Config
 from torch.nn import functional as F
 
 from mm3dpretrain.models.encoders import Patches, PointTransformer
@@ -256,6 +259,42 @@ def test_loads_from_a_pretraining_checkpoint(tmp_path):
     # forgetting the prefix matches nothing: an error, not a silently random encoder
     with pytest.raises(RuntimeError, match='no weight of .* fits this encoder'):
         build().init_weights()
+
+
+@pytest.mark.parametrize('name', ['pointbert', 'pointmae', 'tiny'])
+def test_base_configs(name):
+    file = Path(__file__).parents[3] / f'configs/_base_/models/point_transformer_{name}.py'
+    config = Config.fromfile(file).model.point_encoder
+    encoder = MODELS.build(config).eval()
+    with torch.no_grad():
+        out = encoder(cloud(1, 128))
+    assert out['local'].shape == (1, config.num_groups, config.embed_dim)
+
+
+@pytest.mark.gpu
+def test_cuda_equals_cpu():
+    encoder, points = tiny(), cloud()
+    expected = encoder(points)
+    actual = encoder.cuda()(points.cuda())
+    for key in ('global', 'local', 'xyz'):
+        torch.testing.assert_close(actual[key].cpu(), expected[key], rtol=1e-4, atol=1e-4)
+    patches = encoder.group(points.cuda())
+    mask = block_mask(patches.center)
+    assert mask.is_cuda
+    masked = encoder.forward_patches(patches, mask, torch.zeros(1, 1, 24, device='cuda'))
+    assert torch.isfinite(masked['global']).all()
+
+
+def test_half_precision():
+    encoder, points = tiny(), cloud()
+    with torch.no_grad():
+        expected = encoder(points)['global']
+        with torch.autocast('cpu', torch.bfloat16):
+            patches = encoder.group(points)
+            actual = encoder.forward_patches(patches)['global']
+    # the coordinates stay exact, the features are within bfloat16's 8 bits or so
+    assert patches.center.dtype == torch.float32
+    assert F.cosine_similarity(actual.float(), expected).min() > 0.99
 
 
 def test_stochastic_depth_acts_in_training_only():

@@ -1,8 +1,10 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from golden_weights import assert_close, converter, golden_state_dict, load
+from mmengine.config import Config
 from torch.nn import functional as F
 
 from mm3dpretrain.models.pretrainers import PointDVAE
@@ -166,6 +168,15 @@ def test_colours_are_ignored_by_the_tokens():
         neighborhood=torch.cat([patches.neighborhood, torch.rand(1, 8, 8, 3)], -1)
     )
     assert (dvae.tokenize(patches) == dvae.tokenize(coloured)).all()
+
+
+@pytest.mark.parametrize('name', ['dgcnn', 'tiny'])
+def test_base_configs(name):
+    file = Path(__file__).parents[3] / f'configs/_base_/models/pointdvae_{name}.py'
+    config = Config.fromfile(file).model
+    dvae = MODELS.build(config).eval()
+    tokens = dvae.tokenize(dvae.group(sphere(1, 128)))
+    assert tokens.shape == (1, config.num_groups) and tokens.max() < config.num_tokens
 
 
 def test_errors_name_the_values():

@@ -33,6 +33,14 @@ def test_order_of_patches_does_not_matter():
     )
 
 
+def test_widths():
+    net = PatchDGCNN(6, 8, widths=(4, 12, 16))
+    assert [layer.linear.out_features for layer in net.layers] == [12, 16]
+    assert net(torch.randn(1, 9, 6), torch.randn(1, 9, 3)).shape == (1, 9, 8)
+
+
 def test_channels_must_fit_the_norm():
     with pytest.raises(ValueError, match='divisible by 4, got 10'):
         PatchDGCNN(6, 10)
+    with pytest.raises(ValueError, match=r'got 8 and \(4, 6\)'):
+        PatchDGCNN(6, 8, widths=(4, 6))
