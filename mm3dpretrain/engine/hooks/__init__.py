@@ -1,4 +1,6 @@
+from .load_report_hook import LoadReportHook
 from .meta_hook import CheckpointMetaHook
+from .probe_hook import ProbeHook
 from .seed_hook import IterSeedHook
 
-__all__ = ['CheckpointMetaHook', 'IterSeedHook']
+__all__ = ['CheckpointMetaHook', 'IterSeedHook', 'LoadReportHook', 'ProbeHook']

@@ -1,0 +1,3 @@
+from .point_classifier import ClassificationHead, PointClassifier
+
+__all__ = ['ClassificationHead', 'PointClassifier']

@@ -1,0 +1,92 @@
+"""Say what a training started from, and refuse a silent no-op."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from mm3dpretrain.apis.checkpoint import compare_keys, strip_prefix
+from mm3dpretrain.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LoadReportHook(Hook):
+    """Log how many weights came from each checkpoint that a fresh training starts from.
+
+    Looks at every sub-module with ``init_cfg=dict(type='Pretrained', ...)`` and at ``load_from``.
+    MMEngine itself only prints a warning where keys or shapes do not fit, in the middle of a long
+    log; training then goes on from random weights.
+
+    Args:
+        allow_mismatched: accept weights of another shape (a head for other classes); they keep
+            their random values and are logged.
+
+    Raises:
+        RuntimeError: before the first iteration, if nothing of a checkpoint is in the model, or
+            shapes differ.
+    """
+
+    def __init__(self, allow_mismatched: bool = False) -> None:
+        self.allow_mismatched = allow_mismatched
+
+    def before_train(self, runner) -> None:
+        """Compare all checkpoints with the model. A resumed run has nothing to compare."""
+        if runner._resume:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        sources = pretrained_parts(model)
+        if runner._load_from:
+            sources.append(('model', model, str(runner._load_from), ''))
+        for name, module, checkpoint, prefix in sources:
+            runner.logger.info(self._report(name, module, checkpoint, prefix))
+
+    def _report(self, name: str, module: nn.Module, checkpoint: str, prefix: str) -> str:
+        state_dict = weights_of(checkpoint, prefix)
+        report = compare_keys(module, state_dict)
+        own = module.state_dict()
+        equal = [
+            key for key in report.matched if torch.equal(own[key].cpu(), state_dict[key].cpu())
+        ]
+        text = f'{name}: {len(equal)} of {len(own)} weights are those of {checkpoint}'
+        if prefix:
+            text += f' below {prefix!r}'
+        text += f'\n({report})'
+        # zeros and ones of norms equal those of any other network: they are no evidence
+        varied = [key for key in report.matched if _varies(state_dict[key])]
+        loaded = set(equal) & set(varied) if varied else equal
+        if not loaded or (report.mismatched and not self.allow_mismatched):
+            raise RuntimeError(
+                f'{text}\nThe training would not start from this checkpoint. Compare the prefix '
+                'and the widths of both; allow_mismatched=True in LoadReportHook accepts other '
+                'shapes'
+            )
+        return text
+
+
+def _varies(value: Tensor) -> bool:
+    return bool((value != value.flatten()[0]).any()) if value.numel() else False
+
+
+def pretrained_parts(model: nn.Module) -> list[tuple[str, nn.Module, str, str]]:
+    """(name, module, checkpoint, prefix) of all parts that were initialised from a file."""
+    parts = []
+    for name, module in model.named_modules():
+        configs = getattr(module, 'init_cfg', None) or []
+        for cfg in [configs] if isinstance(configs, Mapping) else configs:
+            if cfg.get('type') == 'Pretrained':
+                parts.append((name or 'model', module, cfg['checkpoint'], cfg.get('prefix') or ''))
+    return parts
+
+
+def weights_of(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
+    """Weights of a file, URL or model-zoo name, below ``prefix``, as MMEngine would load them."""
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    state_dict = content.get('state_dict', content)
+    if not prefix:
+        state_dict = {key.removeprefix('module.'): value for key, value in state_dict.items()}
+    return strip_prefix(state_dict, prefix)

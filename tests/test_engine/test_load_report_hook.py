@@ -1,0 +1,84 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from toy_parts import save_toy_checkpoint, toy_model_cfg
+
+from mm3dpretrain.engine.hooks import LoadReportHook
+from mm3dpretrain.registry import HOOKS, MODELS
+
+
+class Log(list):
+    def info(self, text):
+        self.append(text)
+
+
+def report(model, load_from=None, resume=False, **kwargs) -> list[str]:
+    runner = SimpleNamespace(model=model, _load_from=load_from, _resume=resume, logger=Log())
+    HOOKS.build(dict(type='LoadReportHook', **kwargs)).before_train(runner)
+    return runner.logger
+
+
+def classifier(path, prefix='point_encoder.', width=16):
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix=prefix)
+    model = MODELS.build(
+        dict(
+            type='PointClassifier',
+            backbone=dict(type='ToyEncoder', width=width, init_cfg=init_cfg),
+            head=dict(type='ClassificationHead', in_channels=width, num_classes=3),
+        )
+    )
+    model.init_weights()
+    return model
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / 'pretrain.pth'
+    save_toy_checkpoint(path)
+    return path
+
+
+def test_all_weights_are_counted(checkpoint):
+    (line,) = report(classifier(checkpoint))
+    assert line.startswith('backbone: 9 of 9 weights are those of ')
+    assert "below 'point_encoder.'" in line and '9 matched, 0 missing, 0 unexpected' in line
+
+
+def test_unchanged_weights_are_found_out(checkpoint):
+    model = classifier(checkpoint)
+    for value in model.backbone.state_dict().values():
+        value.add_(1)
+    with pytest.raises(RuntimeError, match='0 of 9 weights'):
+        report(model)
+
+
+def test_another_width(checkpoint):
+    with pytest.raises(RuntimeError, match=r'expected \(20, 3\), found \(16, 3\)'):
+        report(classifier(checkpoint, width=20))
+
+
+def test_a_few_other_shapes_can_be_accepted(checkpoint):
+    model = MODELS.build(toy_model_cfg())
+    content = torch.load(checkpoint)
+    model.load_state_dict(content['state_dict'])
+    content['state_dict']['head.bias'] = torch.zeros(5)
+    torch.save(content, checkpoint)
+    with pytest.raises(RuntimeError, match='allow_mismatched'):
+        report(model, load_from=checkpoint)
+    (line,) = report(model, load_from=checkpoint, allow_mismatched=True)
+    assert '10 of 11' in line and '1 of another shape' in line
+
+
+def test_load_from_and_resume(checkpoint):
+    model = MODELS.build(toy_model_cfg())
+    with pytest.raises(RuntimeError, match='would not start from'):
+        report(model, load_from=checkpoint)
+    assert report(model, load_from=checkpoint, resume=True) == []
+    model.load_state_dict(torch.load(checkpoint)['state_dict'])
+    assert '11 of 11' in report(model, load_from=checkpoint)[0]
+
+
+def test_training_from_scratch_reports_nothing():
+    assert report(MODELS.build(toy_model_cfg())) == []
+    assert LoadReportHook().allow_mismatched is False
