@@ -68,9 +68,9 @@ def render_mesh(
     face_colors=None,
     background: tuple[int, int, int] | None = (255, 255, 255),
     supersample: int = 2,
-    ambient: float = 0.35,
+    ambient: float = 0.5,
     headlight: float = 0.35,
-    key_light: float = 0.4,
+    key_light: float = 0.35,
     light_direction: tuple[float, float, float] = (0.4, 1.0, 0.25),
     near: float = 1e-3,
 ) -> MeshViews:

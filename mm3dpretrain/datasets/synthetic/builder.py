@@ -30,6 +30,7 @@ class Category(NamedTuple):
         parts: names of its parts; a part's position is its label within the class.
         build: fills a :class:`Builder`; front towards +z, +y up, any size.
         synonyms: other nouns for a caption.
+        noun: what a caption calls one of it, if not ``name``.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Category(NamedTuple):
     parts: tuple[str, ...]
     build: Callable[[Builder], None]
     synonyms: tuple[str, ...] = ()
+    noun: str = ''
 
 
 class Builder:
@@ -54,6 +56,7 @@ class Builder:
         self.features: list[str] = []
         self.adjectives: list[str] = []
         self.main: Paint | None = None
+        self.noun = category.noun or category.name
 
     def uniform(self, low: float, high: float) -> float:
         """A float from [low, high)."""
@@ -103,6 +106,10 @@ class Builder:
     def call(self, adjective: str) -> None:
         """Note something that stands in front of the noun ('tall')."""
         self.adjectives.append(adjective)
+
+    def name(self, noun: str) -> None:
+        """Set the noun of the captions, the name of the kind ('floor lamp')."""
+        self.noun = noun
 
     def count(self, number: int, singular: str, plural: str | None = None) -> None:
         """Note a number of things."""

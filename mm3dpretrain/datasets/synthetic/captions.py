@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def article(phrase: str) -> str:
     """The phrase with 'a' or 'an' in front."""
-    return f'{"an" if phrase[0].lower() in "aeio" else "a"} {phrase}'
+    return f'{"an" if phrase[0].lower() in "aeiou" else "a"} {phrase}'
 
 
 def join(features: list[str]) -> str:
@@ -27,7 +27,7 @@ def describe(b: Builder) -> list[str]:
         b: the finished builder of a shape.
     """
     paint = b.main
-    noun = b.category.name
+    noun = b.noun
     other = b.pick(noun, *b.category.synonyms)
     color, material = paint.color, paint.material
     features = list(dict.fromkeys(b.features))

@@ -9,7 +9,16 @@ from zlib import crc32
 import numpy as np
 
 from mm3dpretrain.datasets.mesh_sampling import sample_mesh
-from mm3dpretrain.datasets.synthetic import shapes_seating, shapes_vessels
+from mm3dpretrain.datasets.synthetic import (
+    shapes_craft,
+    shapes_furniture,
+    shapes_lights,
+    shapes_objects,
+    shapes_screens,
+    shapes_seating,
+    shapes_vehicles,
+    shapes_vessels,
+)
 from mm3dpretrain.datasets.synthetic.builder import Builder, Category
 from mm3dpretrain.datasets.synthetic.captions import describe
 from mm3dpretrain.datasets.synthetic.deform import (
@@ -22,7 +31,16 @@ from mm3dpretrain.datasets.synthetic.deform import (
 from mm3dpretrain.datasets.synthetic.primitives import Mesh, merge
 
 # Part labels are positions in this list: append, never insert.
-CATEGORIES: tuple[Category, ...] = shapes_seating.CATEGORIES + shapes_vessels.CATEGORIES
+CATEGORIES: tuple[Category, ...] = (
+    shapes_seating.CATEGORIES
+    + shapes_furniture.CATEGORIES
+    + shapes_vessels.CATEGORIES
+    + shapes_vehicles.CATEGORIES
+    + shapes_craft.CATEGORIES
+    + shapes_lights.CATEGORIES
+    + shapes_objects.CATEGORIES
+    + shapes_screens.CATEGORIES
+)
 
 # Raise it when a change alters the shapes that a seed gives: folders of older ones are refused.
 GENERATOR_VERSION = 1
