@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 
 from mm3dpretrain.compat import load_checkpoint
@@ -148,7 +149,8 @@ def config_of(meta: Mapping, source: str = 'the checkpoint') -> Config:
     """The config that a training stored in its checkpoint.
 
     The stored text is Python. It is read as plain values (numbers, text, lists, ``dict(...)``)
-    and never executed, for a checkpoint may come from anywhere.
+    and never executed, for a checkpoint may come from anywhere. Its ``custom_imports`` are done:
+    they only name modules that are already installed here.
 
     Args:
         meta: ``checkpoint['meta']``.
@@ -156,6 +158,7 @@ def config_of(meta: Mapping, source: str = 'the checkpoint') -> Config:
 
     Raises:
         RuntimeError: if there is none, or it holds more than plain values.
+        ImportError: if one of its ``custom_imports`` is not installed.
     """
     text = meta.get('cfg')
     if not text:
@@ -171,6 +174,8 @@ def config_of(meta: Mapping, source: str = 'the checkpoint') -> Config:
             f'the config stored in {source} is not made of plain values ({error}): '
             'name the config with --config'
         ) from error
+    if values.get('custom_imports'):
+        import_modules_from_strings(**values['custom_imports'])
     return Config(values)
 
 

@@ -106,6 +106,8 @@ class PointClassifier(BaseModel):
         init_cfg: see :class:`mmengine.model.BaseModule`.
     """
 
+    transfer_modules = {'point': 'backbone'}
+
     def __init__(
         self,
         backbone: dict,

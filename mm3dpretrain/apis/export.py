@@ -1,0 +1,212 @@
+"""Take the encoder out of a pre-training checkpoint and prove that it arrives elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from mm3dpretrain.datasets.io import atomic_path
+from mm3dpretrain.registry import MODELS
+from mm3dpretrain.utils import load_plugins, prepare_runtime
+
+from .checkpoint import (
+    LoadReport,
+    config_of,
+    load_weights,
+    read_checkpoint,
+    strip_prefix,
+    without_checkpoints,
+)
+from .features import isolated_rng
+
+
+@dataclass
+class ExportResult:
+    """What :func:`export_backbone` did.
+
+    Attributes:
+        out: the file written.
+        module: name of the modality, such as 'point'.
+        attribute: name of the sub-module in the pretrainer.
+        target: class that the weights were loaded into.
+        report: how the keys fit the target.
+        features_equal: whether both encoders give bit-equal features for a fixed input; None if
+            the target has weights of its own, so that they cannot be equal.
+    """
+
+    out: str
+    module: str
+    attribute: str
+    target: str
+    report: LoadReport
+    features_equal: bool | None
+
+    def __str__(self) -> str:
+        equal = {True: 'bit-equal', False: 'DIFFERENT', None: 'not comparable (missing keys)'}
+        return (
+            f'{self.attribute} -> {self.target}: {self.report}\n'
+            f'features of a fixed input: {equal[self.features_equal]}\nwritten: {self.out}'
+        )
+
+    def to_dict(self) -> dict:
+        """Counts and names for a JSON file."""
+        report = self.report
+        return dict(
+            out=self.out,
+            module=self.module,
+            target=self.target,
+            matched=len(report.matched),
+            missing=report.missing,
+            unexpected=report.unexpected,
+            mismatched=sorted(report.mismatched),
+            features_equal=self.features_equal,
+        )
+
+
+def export_backbone(
+    checkpoint: str | os.PathLike,
+    out: str | os.PathLike,
+    module: str | None = None,
+    config: str | os.PathLike | Config | None = None,
+    target: str | os.PathLike | Config | None = None,
+    target_module: str = 'backbone',
+) -> ExportResult:
+    """Write a bare encoder with its meta, load it into a target and compare features.
+
+    The file appears only if all went well. Its keys have no prefix, so any network takes it with
+    ``init_cfg=dict(type='Pretrained', checkpoint=OUT)``.
+
+    Args:
+        checkpoint: of a pre-training (or of a ``PointClassifier``).
+        out: file to write: ``dict(state_dict=..., meta=...)``.
+        module: which entry of the model's ``transfer_modules``; default 'point', or the only one.
+        config: config of the training; default the one stored in the checkpoint.
+        target: config of the network that shall get the weights, of any OpenMMLab package;
+            default the encoder of the checkpoint's own config.
+        target_module: part of ``target.model`` that is the encoder; without such a part the whole
+            ``model`` is.
+
+    Returns:
+        What was matched, and whether the features are bit-equal.
+
+    Raises:
+        FileNotFoundError: for a missing checkpoint or config.
+        ValueError: for an unknown module.
+        RuntimeError: if nothing matches, a shape differs, or the features differ.
+    """
+    content = read_checkpoint(checkpoint)
+    cfg = prepare_runtime(config_of(content['meta'], str(checkpoint)) if config is None else config)
+    name, attribute = _choose_module(content['meta'], cfg, module)
+    weights = strip_prefix(content['state_dict'], attribute)
+    if not weights:
+        raise RuntimeError(f'{checkpoint} holds no weights below {attribute + "."!r}')
+    encoder_cfg = cfg.model[attribute]
+    source = build_encoder(encoder_cfg)
+    load_weights(source, weights, str(checkpoint))
+
+    with atomic_path(out) as temporary:
+        record = dict(content['meta'].get('mm3dpretrain', {}))
+        record.update(module=name, encoder=_plain(encoder_cfg), source=Path(checkpoint).name)
+        torch.save(dict(state_dict=weights, meta=dict(mm3dpretrain=record)), temporary)
+        # what counts is the file: read it back
+        written = read_checkpoint(temporary)['state_dict']
+        taker = build_target(target, target_module) if target else build_encoder(encoder_cfg)
+        report = load_weights(taker, written, str(checkpoint), allow_missing=True)
+        equal = None if report.missing else _same_features(source, taker, name)
+        if equal is False:
+            raise RuntimeError(
+                f'{type(taker).__name__} took all weights and still gives other features than '
+                f'{type(source).__name__}: their settings differ (compare both configs)'
+            )
+    return ExportResult(str(out), name, attribute, type(taker).__name__, report, equal)
+
+
+def _choose_module(meta: Mapping, cfg: Config, module: str | None) -> tuple[str, str]:
+    """Name and attribute of the sub-module to export."""
+    modules = meta.get('mm3dpretrain', {}).get('transfer_modules')
+    if modules is None:
+        modules = getattr(MODELS.get(cfg.model.type), 'transfer_modules', {})
+    if not modules:
+        raise ValueError(f'{cfg.model.type} names no module worth moving (transfer_modules)')
+    if module is None:
+        module = 'point' if 'point' in modules else next(iter(modules))
+    if module not in modules:
+        raise ValueError(f'no module {module!r} in {cfg.model.type}: it has {sorted(modules)}')
+    return module, modules[module]
+
+
+def build_encoder(cfg: Mapping) -> nn.Module:
+    """An encoder from its config, without reading any checkpoint, in eval mode."""
+    with isolated_rng(0):
+        return MODELS.build(_plain(without_checkpoints(cfg))).eval()
+
+
+def build_target(config: str | os.PathLike | Config, part: str = 'backbone') -> nn.Module:
+    """The encoder of another network's config, built in that network's own scope.
+
+    Args:
+        config: config file or config with ``model``.
+        part: key of the encoder in ``model``; without such a key the whole model is built.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        RuntimeError: if the config has no ``model``.
+    """
+    if not isinstance(config, Config):
+        if not Path(config).is_file():
+            raise FileNotFoundError(f'target config {str(config)!r} does not exist')
+        config = Config.fromfile(config)
+    load_plugins()
+    if 'model' not in config:
+        raise RuntimeError(f'the target config {config.filename} has no `model`')
+    scope = config.get('default_scope') or 'mm3dpretrain'
+    # the target's names resolve in its own package; afterwards this package's scope is back
+    with DefaultScope.overwrite_default_scope(scope):
+        return build_encoder(config.model.get(part) or config.model)
+
+
+def fixed_input(module: str, in_channels: int = 3) -> Tensor:
+    """The input on which both encoders are compared: two clouds in the unit ball, or two images.
+
+    Args:
+        module: 'image' gives (2, 3, 64, 64), everything else (2, 1024, in_channels).
+        in_channels: channels per point.
+    """
+    generator = torch.Generator().manual_seed(0)
+    if module == 'image':
+        return torch.randn(2, 3, 64, 64, generator=generator)
+    points = torch.randn(2, 1024, in_channels, generator=generator)
+    return points / points[..., :3].norm(dim=-1).amax(dim=1)[:, None, None]
+
+
+@torch.no_grad()
+def _same_features(source: nn.Module, taker: nn.Module, module: str) -> bool:
+    value = fixed_input(module, getattr(source, 'in_channels', 3))
+    before, after = _tensors(source(value)), _tensors(taker(value))
+    return len(before) == len(after) and all(map(torch.equal, before, after))
+
+
+def _tensors(outputs) -> list[Tensor]:
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if isinstance(outputs, Mapping):
+        return [t for key in sorted(outputs) for t in _tensors(outputs[key])]
+    if isinstance(outputs, (list, tuple)):
+        return [t for item in outputs for t in _tensors(item)]
+    return []
+
+
+def _plain(cfg):
+    """Built-in containers only: what a checkpoint may hold and safe unpickling accepts."""
+    if isinstance(cfg, Mapping):
+        return {key: _plain(value) for key, value in cfg.items()}
+    if isinstance(cfg, (list, tuple)):
+        return type(cfg)(_plain(value) for value in cfg)
+    return cfg

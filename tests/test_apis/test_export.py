@@ -1,0 +1,191 @@
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from toy_parts import TOY_CONFIG, ToyEncoder, save_toy_checkpoint
+
+from mm3dpretrain.apis import export, export_backbone
+from mm3dpretrain.registry import MODELS
+
+TARGET = """
+custom_imports = dict(imports=['toy_parts'])
+model = dict(
+    type='PointClassifier',
+    backbone=dict(type='ToyEncoder', width={width},
+                  init_cfg=dict(type='Pretrained', checkpoint='not_here.pth')),
+    head=dict(type='ClassificationHead', in_channels={width}, num_classes=5))
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    save_toy_checkpoint(path)
+    return path
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / 'export' / 'encoder.pth'
+
+
+def write(tmp_path, text, name='target.py'):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_bare_weights_with_meta(checkpoint, out):
+    result = export_backbone(checkpoint, out)
+    saved = torch.load(checkpoint)['state_dict']
+    written = torch.load(out, weights_only=True)
+    assert set(written['state_dict']) == set(ToyEncoder().state_dict())
+    for key, value in written['state_dict'].items():
+        assert torch.equal(value, saved[f'point_encoder.{key}'])
+    record = written['meta']['mm3dpretrain']
+    assert record['gravity_axis'] == 'y' and record['module'] == 'point'
+    assert record['encoder'] == dict(type='ToyEncoder', width=16)
+    assert result.features_equal is True
+    assert (len(result.report.matched), result.report.missing, result.report.unexpected) == (
+        9,
+        [],
+        [],
+    )
+    assert '9 matched, 0 missing, 0 unexpected' in str(result) and 'bit-equal' in str(result)
+    assert result.to_dict()['matched'] == 9
+
+
+def test_exported_file_fills_an_encoder(checkpoint, out):
+    export_backbone(checkpoint, out)
+    init_cfg = dict(type='Pretrained', checkpoint=str(out))
+    encoder = MODELS.build(dict(type='ToyEncoder', init_cfg=init_cfg))
+    encoder.init_weights()
+    assert torch.equal(encoder.first.weight, torch.load(out)['state_dict']['first.weight'])
+
+
+def test_target_config(tmp_path, checkpoint, out):
+    result = export_backbone(checkpoint, out, target=write(tmp_path, TARGET.format(width=16)))
+    assert result.target == 'ToyEncoder' and result.features_equal is True
+
+
+def test_whole_model_as_target(tmp_path, checkpoint, out):
+    text = "model = dict(type='mm3dpretrain.ToyEncoder')\ndefault_scope = 'mmengine'\n"
+    result = export_backbone(checkpoint, out, target=write(tmp_path, text))
+    assert result.features_equal is True
+    assert DefaultScope.get_current_instance().scope_name == 'mm3dpretrain'
+
+
+@pytest.mark.parametrize('module', [None, 'point'])
+def test_another_width_writes_nothing(tmp_path, checkpoint, out, module):
+    target = write(tmp_path, TARGET.format(width=20))
+    with pytest.raises(RuntimeError, match=r'(?s)another width.*\(20, 3\), found \(16, 3\)'):
+        export_backbone(checkpoint, out, module, target=target)
+    assert not list(out.parent.glob('*'))
+
+
+def test_nothing_matches_writes_nothing(tmp_path, checkpoint, out):
+    head = "dict(type='ClassificationHead', in_channels=4, num_classes=5, hidden_channels=())"
+    with pytest.raises(RuntimeError, match='(?s)matches no weight.*0 matched'):
+        export_backbone(checkpoint, out, target=write(tmp_path, f'model = {head}'))
+    assert not list(out.parent.glob('*'))
+
+
+def test_target_with_more_weights_is_reported(tmp_path, checkpoint, out):
+    @MODELS.register_module(name='WiderToy', force=True)
+    class WiderToy(ToyEncoder):
+        def __init__(self):
+            super().__init__()
+            self.extra = torch.nn.Linear(2, 2)
+
+    target = write(tmp_path, "model = dict(backbone=dict(type='WiderToy'))")
+    result = export_backbone(checkpoint, out, target=target)
+    assert result.report.missing == ['extra.weight', 'extra.bias']
+    assert result.features_equal is None and 'missing: extra.weight, extra.bias' in str(result)
+
+
+def test_other_settings_with_the_same_weights_are_found_out(tmp_path, checkpoint, out):
+    @MODELS.register_module(name='DoubledToy', force=True)
+    class DoubledToy(ToyEncoder):
+        def forward(self, points):
+            return {'global': 2 * super().forward(points)['global']}
+
+    target = write(tmp_path, "model = dict(backbone=dict(type='DoubledToy'))")
+    with pytest.raises(RuntimeError, match='other features'):
+        export_backbone(checkpoint, out, target=target)
+    assert not list(out.parent.glob('*'))
+
+
+def test_unknown_module_and_files(tmp_path, checkpoint, out):
+    with pytest.raises(ValueError, match=r"no module 'image' in ToyPretrainer: it has \['point'\]"):
+        export_backbone(checkpoint, out, 'image')
+    with pytest.raises(FileNotFoundError, match='no.pth'):
+        export_backbone(tmp_path / 'no.pth', out)
+    with pytest.raises(FileNotFoundError, match='no.py'):
+        export_backbone(checkpoint, out, target=tmp_path / 'no.py')
+
+
+def test_checkpoint_without_that_encoder(tmp_path, out):
+    path = tmp_path / 'head_only.pth'
+    torch.save(dict(state_dict={'head.bias': torch.zeros(3)}), path)
+    config = write(tmp_path, TOY_CONFIG.format(width=16, kind='ToyPretrainer'))
+    with pytest.raises(RuntimeError, match="no weights below 'point_encoder.'"):
+        export_backbone(path, out, config=config)
+
+
+def test_fixed_inputs():
+    points = export.fixed_input('point', 6)
+    assert points.shape == (2, 1024, 6)
+    assert points[..., :3].norm(dim=-1).amax().item() == pytest.approx(1)
+    assert torch.equal(points, export.fixed_input('point', 6))
+    assert export.fixed_input('image').shape == (2, 3, 64, 64)
+
+
+def test_mmdet3d_builds_and_loads_the_exported_encoder(tmp_path):
+    """Registry scope, init_cfg and features, as an mmdet3d user has them."""
+    mmdet3d = pytest.importorskip('mmdet3d.registry')
+    from mmengine.runner import save_checkpoint
+
+    sizes = dict(num_groups=8, group_size=8, encoder_dim=16, embed_dim=24, depth=2, num_heads=2)
+    source = MODELS.build(dict(type='PointTransformer', **sizes)).eval()
+    source.init_weights()
+    weights = {f'point_encoder.{k}': v for k, v in source.state_dict().items()}
+    path = tmp_path / 'pretrain.pth'
+    save_checkpoint(dict(state_dict=weights, meta={}), str(path))
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix='point_encoder.')
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        backbone = mmdet3d.MODELS.build(
+            dict(type='mm3dpretrain.PointTransformer', init_cfg=init_cfg, **sizes)
+        )
+        backbone.init_weights()
+    points = export.fixed_input('point')[:, :256]
+    expected, found = source(points), backbone.eval()(points)
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+
+
+def test_target_config_of_mmdet3d(tmp_path):
+    pytest.importorskip('mmdet3d.registry')
+    pretrain = """
+default_scope = 'mm3dpretrain'
+model = dict(type='DRPoint', point_encoder={encoder}, point_decoder=dict(
+    type='PointDecoder', embed_dim=24, depth=1, num_heads=2, group_size=8),
+    token_head=dict(type='MaskedTokenHead', in_channels=24, num_tokens=8),
+    chamfer_loss=dict(type='ChamferLoss'), modalities=['points'], loss_weights=dict(cd=1.0))
+"""
+    encoder = (
+        "dict(type='{0}PointTransformer', num_groups=8, group_size=8, encoder_dim=16, "
+        'embed_dim=24, depth=1, num_heads=2)'
+    )
+    config = write(tmp_path, pretrain.format(encoder=encoder.format('')), 'pretrain.py')
+    target = """
+default_scope = 'mmdet3d'
+custom_imports = dict(imports=['mm3dpretrain'])
+model = dict(type='VoteNet', backbone={encoder}, bbox_head=dict(type='NotBuiltHere'))
+"""
+    target = write(tmp_path, target.format(encoder=encoder.format('mm3dpretrain.')))
+    from mmengine.config import Config
+
+    model = MODELS.build(Config.fromfile(config).model)
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    result = export_backbone(path, tmp_path / 'out.pth', config=config, target=target)
+    assert result.target == 'PointTransformer' and result.features_equal is True
