@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from .samplers import seed_sample
 ON_ERROR = ('raise', 'skip')
 
 
-class BaseShapeDataset(BaseDataset):
+class BaseShapeDataset(BaseDataset, ABC):
     """Objects as point clouds, with pictures, labels, attributes and captions where they exist.
 
     A subclass gives :meth:`load_data_list`. A record has the keys
@@ -102,9 +103,9 @@ class BaseShapeDataset(BaseDataset):
 
     # ------------------------------------------------------------------ set-up
 
+    @abstractmethod
     def load_data_list(self) -> list[dict]:
         """All records of the split; see the class docstring for their keys."""
-        raise NotImplementedError(f'{type(self).__name__} must implement load_data_list')
 
     def full_init(self) -> None:
         """Read the records, choose the asked ones, prepare them and keep them serialised."""

@@ -11,6 +11,7 @@ import os
 import pickle
 import uuid
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,8 @@ import numpy as np
 TEXT_SUFFIXES = ('.txt', '.xyz', '.pts', '.csv')
 ARRAY_SUFFIXES = ('.npy', '.npz')
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg')
+# what numpy raises for missing, truncated or mangled .npy and .npz files
+READ_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class SampleError(RuntimeError):
@@ -79,7 +82,9 @@ def check_cloud(points: Any, source: str, min_points: int = 1) -> np.ndarray:
         points = np.asarray(points)
         if points.dtype == object:
             raise TypeError('object array')
-        points = np.ascontiguousarray(points, dtype=np.float32)
+        # what is too large for float32 becomes infinite and is reported below
+        with np.errstate(over='ignore'):
+            points = np.ascontiguousarray(points, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise SampleError(f'{source}: not a numeric array ({error})') from error
     if points.ndim != 2 or points.shape[1] < 3:
@@ -151,7 +156,7 @@ def read_npy(path: str | os.PathLike, key: str | None = None) -> np.ndarray:
             if key not in loaded.files:
                 raise SampleError(f'{path}: no array {key!r}, it has {loaded.files}')
             return loaded[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except READ_ERRORS as error:
         raise SampleError(f'{path}: cannot read the array ({error})') from error
 
 
@@ -180,7 +185,7 @@ def read_row(path: str | os.PathLike, index: int, copy: bool = True) -> np.ndarr
     path = os.fspath(path)
     try:
         array = _open_memmap(path)
-    except (OSError, ValueError, EOFError) as error:
+    except READ_ERRORS as error:
         raise SampleError(f'{path}: cannot read the array ({error})') from error
     if not 0 <= index < len(array):
         raise SampleError(f'{path}: has {len(array)} rows, row {index} wanted')
@@ -226,7 +231,7 @@ def read_hdf5(path: str | os.PathLike, keys: Sequence[str]) -> list[np.ndarray]:
 def _encode_latin1(text: str, encoding: str = 'latin1') -> bytes:
     """What protocol-2 pickles call to make bytes; any other codec is refused."""
     if encoding not in ('latin1', 'latin-1', 'iso-8859-1'):
-        raise pickle.UnpicklingError(f'codec {encoding!r} is not allowed')
+        raise _RefusedError(f'it asks for the codec {encoding!r}')
     return text.encode('latin1')
 
 
@@ -247,6 +252,10 @@ def _allowed_globals() -> dict[tuple[str, str], Callable]:
     return allowed
 
 
+class _RefusedError(pickle.UnpicklingError):
+    """The pickle asks for something that is not allowed."""
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickler that knows numpy arrays and builtin containers, and nothing that can act."""
 
@@ -256,7 +265,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return self.allowed[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(
+            raise _RefusedError(
                 f'it asks for {module}.{name}; only numpy arrays, lists, tuples, dicts, numbers '
                 'and strings are read from pickles'
             ) from None
@@ -275,11 +284,16 @@ def read_array_pickle(path: str | os.PathLike) -> Any:
     try:
         with open(path, 'rb') as file:
             return _ArrayUnpickler(file, encoding='latin1').load()
-    except pickle.UnpicklingError as error:
+    except _RefusedError as error:
         raise SampleError(f'{path}: refused to load the pickle: {error}') from error
     # what a truncated or mangled stream raises depends on the opcode it breaks in
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError) as e:
-        raise SampleError(f'{path}: cannot read the pickle ({type(e).__name__}: {e})') from e
+    except (
+        pickle.UnpicklingError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError,
+        AttributeError, MemoryError, OverflowError,
+    ) as error:  # fmt: skip
+        raise SampleError(
+            f'{path}: cannot read the pickle ({type(error).__name__}: {error})'
+        ) from error
 
 
 # --------------------------------------------------------------------------- pictures

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from .io import (
     ARRAY_SUFFIXES,
+    READ_ERRORS,
     TEXT_SUFFIXES,
     SampleError,
     atomic_path,
@@ -119,7 +120,7 @@ def _off_faces(
     triangles: list[tuple[int, int, int]] = []
     position, read = 0, 0
     try:
-        if sum(map(len, face_lines)) == len(tokens):
+        if face_lines and sum(map(len, face_lines)) == len(tokens):
             for line in face_lines:
                 corners = _corners(line)
                 triangles += [(corners[0], *pair) for pair in zip(corners[1:], corners[2:])]
@@ -296,7 +297,7 @@ def read_cloud(
         try:
             with np.load(cache, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
+        except READ_ERRORS as error:
             print_log(f'{cache}: broken cache file, made again ({error})', 'current')
     if suffix in TEXT_SUFFIXES:
         cloud = {'points': read_text_points(path)}

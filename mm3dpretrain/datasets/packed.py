@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +15,10 @@ from mmengine.logging import print_log
 from ..registry import DATASETS
 from .base_shape import BaseShapeDataset
 from .caching import build_once, cache_name, rows_writer
-from .io import SampleError, atomic_path, check_cloud, missing_root_error
-from .mesh_io import check_mesh, stable_seed
+from .io import READ_ERRORS, SampleError, check_cloud, missing_root_error
+from .mesh_io import stable_seed
+from .view_rendering import RENDER_VERSION, PackedMeshes, Progress, complete_views, render_views
 
-# Cameras of the rendered views. An orbit for every elevation (degrees), evenly spread in azimuth;
-# at this distance and field of view (degrees) the unit sphere fills most of the picture.
-DEFAULT_VIEWS = dict(
-    num_views=12,
-    image_size=64,
-    elevations=(10.0, 40.0),
-    distance=2.8,
-    fov=45.0,
-    supersample=2,
-    background=(255, 255, 255),
-)
 SOURCE = 'the folder that MM3D_DATA names (default ../shared/data beside the project)'
 
 
@@ -42,11 +32,11 @@ class _PackedDataset(BaseShapeDataset):
     Args:
         data_root: folder of the set.
         split: see the subclass.
-        views: None for no pictures, or a dict that overwrites entries of ``DEFAULT_VIEWS``;
-            ``dict()`` takes them as they are. A set of n shapes needs n * num_views *
-            image_size^2 * 3 bytes of disk.
+        views: None for no pictures, or a dict that overwrites entries of ``DEFAULT_VIEWS`` in
+            ``view_rendering.py``; ``dict()`` takes them as they are. A set of n shapes needs
+            n * num_views * image_size^2 * 3 bytes of disk.
         cache_dir: where these files go.
-        num_workers: threads that render.
+        num_workers: processes that render.
         **kwargs: see :class:`BaseShapeDataset`.
 
     Raises:
@@ -72,16 +62,9 @@ class _PackedDataset(BaseShapeDataset):
             raise ValueError(f'split must be one of {self.SPLITS}, got {split!r}')
         if views is not None and not self.HAS_MESHES:
             raise ValueError(f'{type(self).__name__} has no meshes to render: views must be None')
-        unknown = set(views or {}) - set(DEFAULT_VIEWS)
-        if unknown:
-            raise ValueError(f'unknown views entries {sorted(unknown)}, known: {[*DEFAULT_VIEWS]}')
-        self.views = None if views is None else {**DEFAULT_VIEWS, **views}
-        if self.views is not None:
-            count, orbits = self.views['num_views'], len(self.views['elevations'])
-            if count < orbits or count % orbits:
-                raise ValueError(f'num_views={count} must be a multiple of {orbits} elevations')
+        self.views = complete_views(views)
         self.cache_dir = cache_dir
-        self.num_workers = max(1, num_workers)
+        self.num_workers = num_workers
         super().__init__(data_root=data_root, split=split, **kwargs)
 
     # ------------------------------------------------------------------ the source
@@ -108,30 +91,8 @@ class _PackedDataset(BaseShapeDataset):
                 if missing:
                     raise SampleError(f'{path}: lacks the arrays {sorted(missing)}')
                 return {key: arrays[key] for key in keys}
-        except (OSError, ValueError, EOFError) as error:
+        except READ_ERRORS as error:
             raise SampleError(f'{path}: cannot read the arrays ({error})') from error
-
-    def _mesh_reader(self) -> Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        """A function from the number of a mesh to vertices, faces and face colours."""
-        keys = ['verts', 'faces', 'vert_offset', 'face_offset', 'scale']
-        colored = 'palette' in self._mesh_keys()
-        a = self._arrays('meshes.npz', keys + ['face_color_index', 'palette'] * colored)
-        path = self._file('meshes.npz')
-
-        def read(index: int):
-            rows = slice(*a['vert_offset'][index : index + 2])
-            vertices = a['verts'][rows].astype(np.float32) * np.float32(a['scale'])
-            rows = slice(*a['face_offset'][index : index + 2])
-            faces = a['faces'][rows].astype(np.int64)
-            check_mesh(vertices, faces, f'{path}[{index}]')
-            colors = a['palette'][a['face_color_index'][rows]] if colored else None
-            return vertices, faces, colors
-
-        return read
-
-    def _mesh_keys(self) -> list[str]:
-        with np.load(self._file('meshes.npz'), allow_pickle=False) as arrays:
-            return arrays.files
 
     # ------------------------------------------------------------------ the cache
 
@@ -143,7 +104,12 @@ class _PackedDataset(BaseShapeDataset):
         )
         views = None
         if self.views is not None:
-            views = self._cached('views', rows, self.views, lambda f: self._write_views(f, rows))
+            views = self._cached(
+                'views',
+                rows,
+                {**self.views, 'version': RENDER_VERSION},
+                lambda folder: self._write_views(folder, rows),
+            )
         attributes = {
             name: str(points / f'{name}.npy')
             for name in ('rgb', 'normal', 'part')
@@ -187,110 +153,20 @@ class _PackedDataset(BaseShapeDataset):
     def _point_parameters(self) -> dict:
         return {}
 
+    @abstractmethod
     def _write_points(self, folder: Path, rows: list[int]) -> None:
-        raise NotImplementedError(f'{type(self).__name__} must implement _write_points')
+        """Write ``points.npy`` (n, P, 3) and the attributes of the numbered shapes."""
 
     def _write_views(self, folder: Path, rows: list[int]) -> None:
         """Render ``views.npy`` (n, V, H, W, 3) uint8 and write the common ``cameras.npz``."""
-        from ..visualization.shading import render_mesh
-
-        spec = self.views
-        cameras = view_cameras(**{k: spec[k] for k in _CAMERA_KEYS})
-        with atomic_path(folder / 'cameras.npz') as path:
-            np.savez(
-                path,
-                extrinsics=cameras.extrinsics[0].numpy(),
-                intrinsics=cameras.intrinsics[0].numpy(),
-                image_size=np.array(cameras.image_size),
-                projection=cameras.projection,
-            )
-        read = self._mesh_reader()
-        shape = (len(rows), cameras.num_views, *cameras.image_size, 3)
-
-        def render(index: int) -> np.ndarray:
-            vertices, faces, colors = read(rows[index])
-            return render_mesh(
-                vertices,
-                faces,
-                cameras,
-                face_colors=colors,
-                background=tuple(spec['background']),
-                supersample=spec['supersample'],
-            ).rgb
-
-        progress = _Progress(f'{type(self).__name__}: rendering {shape[1]} views', len(rows))
-        # the rasteriser releases the interpreter lock, so threads share the work
-        with (
-            rows_writer(folder / 'views.npy', shape, np.uint8) as out,
-            ThreadPoolExecutor(self.num_workers) as pool,
-        ):
-            for index, views in enumerate(pool.map(render, range(len(rows)))):
-                out[index] = views
-                progress(index + 1)
-
-
-_CAMERA_KEYS = ('num_views', 'image_size', 'elevations', 'distance', 'fov')
-
-
-def view_cameras(
-    num_views: int,
-    image_size: int,
-    elevations: Sequence[float],
-    distance: float,
-    fov: float,
-):
-    """Cameras on one circle for each elevation, +y up, turned against each other.
-
-    Args:
-        num_views: of all circles together.
-        image_size: side of the square picture in pixels.
-        elevations: degrees above the horizontal plane.
-        distance: from the origin, in the unit of the mesh (unit sphere).
-        fov: angle of view in degrees.
-
-    Returns:
-        :class:`~mm3dpretrain.structures.Cameras` with B = 1 and ``num_views`` views.
-    """
-    import torch
-
-    from ..models.renderers.views import orbit_views
-    from ..structures import Cameras
-
-    each = num_views // len(elevations)
-    circles = [
-        orbit_views(
-            each,
-            elevation=elevation,
-            distance=distance,
-            image_size=image_size,
-            fov=fov,
-            up_axis='y',
-            start_azimuth=i * 360.0 / num_views,
+        render_views(
+            folder,
+            self._file('meshes.npz'),
+            rows,
+            self.views,
+            self.num_workers,
+            type(self).__name__,
         )
-        for i, elevation in enumerate(elevations)
-    ]
-    return Cameras(
-        torch.cat([c.extrinsics for c in circles], 1),
-        torch.cat([c.intrinsics for c in circles], 1),
-        circles[0].image_size,
-        circles[0].projection,
-    )
-
-
-class _Progress:
-    """Logs how far a long job is, every few seconds."""
-
-    def __init__(self, name: str, total: int, interval: float = 10.0) -> None:
-        self.name, self.total, self.interval = name, total, interval
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self.last < self.interval:
-            return
-        self.last = now
-        left = (now - self.start) / done * (self.total - done)
-        print_log(f'{self.name}: {done} of {self.total}, {left:.0f} s left', logger='current')
 
 
 @DATASETS.register_module()
@@ -351,26 +227,25 @@ class Cc0Objects(_PackedDataset):
     def _write_points(self, folder: Path, rows: list[int]) -> None:
         from .mesh_sampling import sample_mesh
 
-        read = self._mesh_reader()
+        meshes = PackedMeshes(self._file('meshes.npz'))
         shape = (len(rows), self.num_points, 3)
-        path = self._file('meshes.npz')
-        progress = _Progress(f'{type(self).__name__}: sampling points', len(rows))
+        progress = Progress(f'{type(self).__name__}: sampling points', len(rows))
         with (
             rows_writer(folder / 'points.npy', shape, np.float32) as out,
             rows_writer(folder / 'rgb.npy', shape, np.uint8) as rgb,
             rows_writer(folder / 'normal.npy', shape, np.int8) as normal,
         ):
             for index, row in enumerate(rows):
-                vertices, faces, colors = read(row)
+                mesh, source = meshes[row], f'{meshes.path}[{row}]'
                 try:
                     points, normals, face_index = sample_mesh(
-                        vertices, faces, self.num_points, np.random.default_rng([row, 0])
+                        mesh.vertices, mesh.faces, self.num_points, np.random.default_rng([row, 0])
                     )
                 except ValueError as error:
-                    raise SampleError(f'{path}[{row}]: cannot sample the mesh ({error})') from error
-                out[index] = check_cloud(points, f'{path}[{row}]')
+                    raise SampleError(f'{source}: cannot sample the mesh ({error})') from error
+                out[index] = check_cloud(points, source)
                 normal[index] = np.round(normals * 127)
-                rgb[index] = colors[face_index]
+                rgb[index] = mesh.face_colors[face_index]
                 progress(index + 1)
 
 
@@ -456,8 +331,8 @@ class Shapes69(_SplitByMeta):
 class Lpsb19Parts(_SplitByMeta):
     """323 shapes of 19 classes with normals and the part of each of their 2048 points.
 
-    Frame: centred, unit sphere. ``gt_part`` counts through the parts of all classes (0 to 94);
-    the meta information has ``part_names`` (95) and ``part_ids`` (class -> its ids), so that
+    Frame: centred, unit sphere. ``gt_part`` counts through the parts of all classes (0 to 93);
+    the meta information has ``part_names`` (94) and ``part_ids`` (class -> its ids), so that
     IoU is evaluated over the parts of a shape's own class, as for ShapeNetPart.
 
     Args:

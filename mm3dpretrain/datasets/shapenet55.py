@@ -223,6 +223,7 @@ class ShapeNet55(BaseShapeDataset):
         if taxonomy.is_file():
             entries = json.loads(taxonomy.read_text())
             text = {e['synsetId']: e['name'].split(',')[0].strip() for e in entries}
+            self._set_parts(entries)
         else:
             # all lists, so that the labels of train and test agree
             listed = set(names)
@@ -236,6 +237,20 @@ class ShapeNet55(BaseShapeDataset):
         self.set_classes(text.values())
         self._metainfo.setdefault('synsets', tuple(text))
         return {synset: label for label, synset in enumerate(text)}
+
+    def _set_parts(self, entries: list[dict]) -> None:
+        """Meta information on parts, which the taxonomy of the synthetic set has."""
+        if not all('parts' in entry and 'part_offset' in entry for entry in entries):
+            return
+        part_ids, names = {}, {}
+        for entry in entries:
+            name, first = entry['name'].split(',')[0].strip(), entry['part_offset']
+            part_ids[name] = list(range(first, first + len(entry['parts'])))
+            names.update(zip(part_ids[name], (f'{name}/{part}' for part in entry['parts'])))
+        self._metainfo.setdefault('part_ids', part_ids)
+        self._metainfo.setdefault(
+            'part_names', tuple(names.get(i, '') for i in range(max(names) + 1))
+        )
 
     def _read_captions(self) -> dict[str, list[str]]:
         path = Path(self.data_root) / 'captions.json'

@@ -12,7 +12,7 @@ import torch
 
 from ...registry import TRANSFORMS
 from ...structures import Cameras
-from ..io import SampleError, check_cloud, read_image, read_npy, read_row
+from ..io import READ_ERRORS, SampleError, check_cloud, read_image, read_npy, read_row
 from ..mesh_io import read_cloud
 from .base import NORMAL, RGB, XYZ, BaseTransform
 
@@ -210,7 +210,7 @@ def _read_cameras(path: str, mtime: int) -> Cameras:
                 tuple(int(s) for s in arrays['image_size']),
                 str(arrays['projection']),
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (*READ_ERRORS, KeyError) as error:
         raise SampleError(f'{path}: cannot read the cameras ({error})') from error
 
 
