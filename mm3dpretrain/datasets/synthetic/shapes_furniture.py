@@ -84,8 +84,8 @@ def build_table(b: Builder) -> None:
     if height < 0.5:
         b.call('low')
     if b.chance(0.2):
-        shelf = box(width * 0.7, 0.02, depth * 0.7) if outline == 'rectangular' else None
-        shelf = shelf or cylinder(0.33 * min(width, depth), 0.02, segments=20)
+        shelf = box(width * 0.86, 0.02, depth * 0.86) if outline == 'rectangular' else None
+        shelf = shelf or cylinder(0.44 * depth, 0.02, segments=20)
         b.add('shelf', shelf.move(y=height * b.uniform(0.25, 0.45)), wood)
         b.say('a lower shelf')
 

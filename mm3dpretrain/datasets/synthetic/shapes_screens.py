@@ -18,7 +18,7 @@ def build_monitor(b: Builder) -> None:
     """Flat or deep screen on a stand; sometimes two screens or a keyboard."""
     width = b.uniform(0.5, 1.1)
     height = width / b.uniform(1.2, 2.2)
-    plastic, screen = b.paint('rubber', 'metal', 'plastic'), b.paint('screen')
+    plastic, screen = b.paint('plastic', 'metal'), b.paint('screen')
     thick = b.uniform(0.025, 0.06)
     lift = b.uniform(0.06, 0.25)
     tube_ = b.chance(0.2)
@@ -52,7 +52,7 @@ def build_monitor(b: Builder) -> None:
         b.call('old')
     base = b.pick('plate', 'round', 'feet', 'pole')
     back = -thick / 2 - 0.015
-    if base == 'feet' and not tube_:
+    if base == 'feet' and not tube_ and not bend:
         for sx in (-1, 1):
             x = sx * width * screens * 0.33
             b.add('stand', bar((x, lift + 0.02, 0), (x, 0.01, 0.12), 0.014), plastic)
@@ -86,7 +86,7 @@ def build_laptop(b: Builder) -> None:
     """Two hinged plates with keys and a screen, open at some angle."""
     width, depth = b.uniform(0.6, 0.85), b.uniform(0.4, 0.55)
     thick = b.uniform(0.025, 0.06)
-    shell, screen = b.paint('metal', 'plastic', 'rubber'), b.paint('screen')
+    shell, screen = b.paint('metal', 'plastic'), b.paint('screen')
     keys = b.paint('rubber', 'light')
     b.add('base', cushion(width, thick, depth, 0.12, 24).move(y=thick / 2), shell)
     opening = b.uniform(75, 150)

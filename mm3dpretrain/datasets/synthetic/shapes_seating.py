@@ -122,7 +122,10 @@ def build_chair(b: Builder) -> None:
     frame = b.paint('wood', 'painted wood', 'metal', 'plastic')
     cover = frame if b.chance(0.45) else b.paint('fabric', 'leather', 'wood')
     height = b.uniform(0.3, 0.55)
-    top = _seat(b, width, depth, height, cover, b.chance(0.25))
+    round_ = b.chance(0.25)
+    top = _seat(b, width, depth, height, cover, round_)
+    if round_:  # what stands at the corners must stand under, or on, the round seat
+        width, depth = 0.74 * width, 0.74 * depth
     add_legs(b, 'leg', Box(width, depth, height + 0.01), frame)
     back_height = b.uniform(0.28, 0.75)
     _back(b, width, depth, top, back_height, cover if b.chance(0.6) else frame)
@@ -141,7 +144,8 @@ def build_stool(b: Builder) -> None:
     height = b.uniform(0.28, 0.85)
     round_ = b.chance(0.6)
     top = _seat(b, width, depth, height, cover, round_)
-    add_legs(b, 'leg', Box(width, depth, height + 0.01), frame, thickness=0.05)
+    inset = 0.78 if round_ else 1.0
+    add_legs(b, 'leg', Box(inset * width, inset * depth, height + 0.01), frame, thickness=0.05)
     if round_:
         b.say('a round seat')
     if height > 0.62:

@@ -218,7 +218,7 @@ def build_bus(b: Builder) -> None:
         b.add('light', light.move(sx * width * 0.36, floor + 0.4, half + hood), lamp)
         b.add(
             'mirror',
-            box(0.1, 0.35, 0.08).move(sx * (width / 2 + 0.15), floor + deck * 0.75, half - 0.1),
+            box(0.1, 0.35, 0.08).move(sx * (width / 2 + 0.045), floor + deck * 0.75, half - 0.1),
             metal,
             optional=0.3,
         )

@@ -68,7 +68,7 @@ def build_mug(b: Builder) -> None:
     else:
         b.say('no handle')
     if b.chance(0.15):
-        dish = [(radius * 0.6, -0.06), (radius * 1.3, -0.03), (radius * 1.9, 0.05)]
+        dish = [(radius * 0.6, -0.025), (radius * 1.3, 0.0), (radius * 1.9, 0.08)]
         b.add('saucer', vessel(np.array(dish), 0.02), paint)
         b.say('a saucer')
 
@@ -148,7 +148,7 @@ def build_vase(b: Builder) -> None:
             t = 2 * np.pi * n / stems + b.uniform(-0.4, 0.4)
             lean = b.uniform(0.1, 0.4)
             head = (lean * np.cos(t), height + b.uniform(0.2, 0.55), lean * np.sin(t))
-            b.add('flower', bar((0, height * 0.3, 0), head, 0.014, segments=5), green)
+            b.add('flower', bar((0, 0.02, 0), head, 0.014, segments=5), green)
             b.add('flower', sphere(b.uniform(0.06, 0.11), 10, 6).move(*head), petal)
         b.count(stems, 'flower')
 
