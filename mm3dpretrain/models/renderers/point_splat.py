@@ -36,14 +36,16 @@ class PointSplatRenderer(BaseRenderer):
       passes the tolerance. With ``depth_tolerance=0``, ``a_f = w_f`` and all others are 0.
     - ``depth = sum_k b_k z_k / sum_k b_k`` with ``b_k = a_k + 0.01 [k = f]``, features likewise.
       The small constant keeps the quotient smooth where all weights vanish, at the rim.
-    - ``mask = 1 - prod_k (1 - a_k)``.
+    - ``mask = min(1, sum_k w_k)`` over *all* points that cover the pixel: a silhouette is made of
+      everything.
     - ``index = f``.
 
-    So depth is a metric depth right up to the silhouette, and the mask fades out. Gradients are
-    exact: x and y through w, z through depth and a; points hidden behind the surface in front get
-    exactly zero. Nothing depends on other samples of the batch or on the order of the points
-    (except the index, and 1 % of the feature blend, between points of exactly equal depth).
-    Gradients also reach the cameras.
+    So depth is a metric depth right up to the silhouette, and the mask fades out there. Gradients
+    are exact: x and y through w, z through depth and the z-test. Points hidden behind the surface
+    in front get exactly zero gradient from depth and features, and from the mask wherever it has
+    reached 1. Nothing depends on other samples of the batch or on the order of the points (except
+    the index, and 1 % of the feature blend, between points of exactly equal depth). Gradients
+    reach the cameras too.
 
     Points are culled outside [near, far] along z, thus also behind the camera. Points just outside
     of the picture still reach into it. Computation is in at least float32, also under autocast.

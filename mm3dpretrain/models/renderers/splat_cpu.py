@@ -63,7 +63,7 @@ def _weight_slope(kernel, q):
 def _forward(
     start, stop, views, kernel, tolerance, front_weight,
     uv, z, inv_radius, valid, features,
-    depth, clear, opaque, index, total, rendered,
+    depth, mask, index, total, rendered,
 ):  # fmt: skip
     height, width = depth.shape[1:]
     num_points, channels = z.shape[1], features.shape[2]
@@ -81,8 +81,16 @@ def _forward(
             for i in range(i0, i1):
                 dv = (scalar(i + 0.5) - v) * sv
                 for j in range(j0, j1):
+                    nearer = zk < nearest[i, j]
+                    if not nearer and mask[s, i, j] >= 1:
+                        continue
                     du = (scalar(j + 0.5) - u) * su
-                    if zk < nearest[i, j] and du * du + dv * dv < 1:
+                    q = du * du + dv * dv
+                    if not q < 1:
+                        continue
+                    if mask[s, i, j] < 1:
+                        mask[s, i, j] += _weight(kernel, q)
+                    if nearer:
                         nearest[i, j] = zk
                         index[s, i, j] = k
         for k in range(num_points):
@@ -106,10 +114,6 @@ def _forward(
                     a = _weight(kernel, q)
                     if tolerance > 0:
                         a *= 1 - behind / tolerance
-                    if a < 1:
-                        clear[s, i, j] *= 1 - a
-                    else:
-                        opaque[s, i, j] += 1
                     if front:
                         a += front_weight
                     total[s, i, j] += a
@@ -118,6 +122,7 @@ def _forward(
                         rendered[s, i, j, c] += a * feature[k, c]
         for i in range(height):
             for j in range(width):
+                mask[s, i, j] = min(mask[s, i, j], 1.0)
                 if index[s, i, j] >= 0:
                     depth[s, i, j] /= total[s, i, j]
                     for c in range(channels):
@@ -128,7 +133,7 @@ def _forward(
 def _backward(
     start, stop, views, kernel, tolerance, front_weight,
     uv, z, inv_radius, valid, features,
-    depth, clear, opaque, index, total, rendered,
+    depth, mask, index, total, rendered,
     grad_depth, grad_mask, grad_rendered,
     grad_uv, grad_z, grad_inv_radius, grad_features,
 ):  # fmt: skip
@@ -153,38 +158,39 @@ def _backward(
                     if f < 0:
                         continue
                     behind = zk - z[s, f]
-                    if f != k and behind >= tolerance:
+                    blended = f == k or behind < tolerance
+                    covering = mask[s, i, j] < 1
+                    if not blended and not covering:
                         continue
                     du = (scalar(j + 0.5) - u) * su
                     q = du * du + dv * dv
                     if not q < 1:
                         continue
-                    w = _weight(kernel, q)
-                    fade = 1.0
-                    if tolerance > 0:
-                        fade -= behind / tolerance
-                    share = w * fade
-                    if f == k:
-                        share += front_weight
-                    share /= total[s, i, j]
-                    ga = grad_depth[s, i, j] * (zk - depth[s, i, j])
-                    for c in range(channels):
-                        grad = grad_rendered[s, i, j, c]
-                        ga += grad * (feature[k, c] - rendered[s, i, j, c])
-                        if want_features:
-                            grad_features[s, k, c] += grad * share
-                    ga /= total[s, i, j]
-                    # product of 1 - a over the others, none of which may be opaque
-                    a = w * fade
-                    if opaque[s, i, j] == 0:
-                        ga += grad_mask[s, i, j] * clear[s, i, j] / (1 - a)
-                    elif opaque[s, i, j] == 1 and not a < 1:
-                        ga += grad_mask[s, i, j] * clear[s, i, j]
-                    gz += grad_depth[s, i, j] * share
-                    if tolerance > 0 and f != k:
-                        grad_z[s, f] += ga * w / tolerance
-                        gz -= ga * w / tolerance
-                    gq = 2.0 * ga * fade * _weight_slope(kernel, q)
+                    gw = 0.0
+                    if covering:
+                        gw = float(grad_mask[s, i, j])
+                    if blended:
+                        w = _weight(kernel, q)
+                        fade = 1.0
+                        if tolerance > 0:
+                            fade -= behind / tolerance
+                        share = w * fade
+                        if f == k:
+                            share += front_weight
+                        share /= total[s, i, j]
+                        ga = grad_depth[s, i, j] * (zk - depth[s, i, j])
+                        for c in range(channels):
+                            grad = grad_rendered[s, i, j, c]
+                            ga += grad * (feature[k, c] - rendered[s, i, j, c])
+                            if want_features:
+                                grad_features[s, k, c] += grad * share
+                        ga /= total[s, i, j]
+                        gw += ga * fade
+                        gz += grad_depth[s, i, j] * share
+                        if tolerance > 0 and f != k:
+                            grad_z[s, f] += ga * w / tolerance
+                            gz -= ga * w / tolerance
+                    gq = 2.0 * gw * _weight_slope(kernel, q)
                     gu -= gq * du * su
                     gv -= gq * dv * sv
                     gsu += gq * du * du / su
@@ -224,19 +230,16 @@ class _Splat(torch.autograd.Function):
     def forward(ctx, uv, z, inv_radius, valid, features, image_size, kernel, tolerance):
         (pictures, _), channels = z.shape, features.shape[2]
         shape = (pictures, *image_size)
-        depth, total = z.new_zeros(shape), z.new_zeros(shape)
-        clear = z.new_ones(shape)
-        opaque = torch.zeros(shape, dtype=torch.int32)
+        depth, mask, total = (z.new_zeros(shape) for _ in range(3))
         index = torch.full(shape, -1)
         rendered = z.new_zeros(*shape, channels)
         views = pictures // max(features.shape[0], 1)
         ctx.settings = (views, _KERNEL_IDS[kernel], tolerance, FRONT_WEIGHT)
         inputs = (uv, z, inv_radius, valid, features)
-        maps = (depth, clear, opaque, index, total, rendered)
+        maps = (depth, mask, index, total, rendered)
         _in_threads(_forward, pictures, *ctx.settings, *_arrays(*inputs, *maps))
         ctx.save_for_backward(*inputs, *maps)
         ctx.mark_non_differentiable(index)
-        mask = torch.where(opaque > 0, 1.0, 1 - clear)
         return depth, mask, index, rendered
 
     @staticmethod

@@ -53,22 +53,24 @@ def splat_torch(
     uv, z, inv_radius = uv.reshape(-1, 2), z.reshape(-1), inv_radius.reshape(-1, 2)
 
     with torch.no_grad():
-        point, pixel, front = _visible_fragments(
-            uv, z, inv_radius, valid.reshape(-1), num_points, image_size, num_pixels, tolerance
-        )
-        hit = front >= 0
+        search = (uv, z, inv_radius, valid.reshape(-1), num_points, image_size)
+        point, pixel, front, full = _fragments(search, num_pixels, kernel, tolerance)
 
     q = _scaled_distance2(uv, inv_radius, point, pixel, image_size)
     weight = kernel_weight(kernel, q)
+    cover = weight.new_zeros(num_pixels).index_add(0, pixel, weight)
+    mask = torch.where(full, torch.ones_like(cover), cover)
+
     z_point, is_front = z[point], front[pixel] == point
     if tolerance > 0:
-        weight = weight * (1 - (z_point - z[front[pixel]]) / tolerance)
-    blend = weight + FRONT_WEIGHT * is_front
+        fade = (1 - (z_point - z[front[pixel]]) / tolerance).clamp(min=0)
+    else:
+        fade = is_front.to(z.dtype)
+    blend = weight * fade + FRONT_WEIGHT * is_front
     total = blend.new_zeros(num_pixels).index_add(0, pixel, blend)
     share = blend / total[pixel]
 
     depth = z.new_zeros(num_pixels).index_add(0, pixel, share * z_point)
-    clear = torch.ones_like(depth).scatter_reduce(0, pixel, 1 - weight, 'prod')
     shape = (num_pictures, height, width)
     rendered = None
     if features is not None:
@@ -78,8 +80,8 @@ def splat_torch(
         values = share[:, None] * features.reshape(-1, features.shape[-1])[row]
         rendered = values.new_zeros(num_pixels, values.shape[-1]).index_add(0, pixel, values)
         rendered = rendered.reshape(*shape, -1).permute(0, 3, 1, 2)
-    index = torch.where(hit, front % num_points, -1)
-    return depth.reshape(shape), (1 - clear).reshape(shape), index.reshape(shape), rendered
+    index = torch.where(front >= 0, front % max(num_points, 1), -1)
+    return depth.reshape(shape), mask.reshape(shape), index.reshape(shape), rendered
 
 
 def _scaled_distance2(
@@ -92,21 +94,24 @@ def _scaled_distance2(
     return ((centre - uv[point]) * inv_radius[point]).square().sum(-1)
 
 
-def _visible_fragments(
-    uv: Tensor,
-    z: Tensor,
-    inv_radius: Tensor,
-    valid: Tensor,
-    num_points: int,
-    image_size: tuple[int, int],
-    num_pixels: int,
-    tolerance: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The (point, pixel) pairs that contribute, and the front-most point of every pixel (-1)."""
-    search = (uv, z, inv_radius, valid, num_points, image_size)
+def _fragments(
+    search: tuple, num_pixels: int, kernel: str, tolerance: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The (point, pixel) pairs that contribute.
+
+    Returns:
+        point and pixel of every pair; for every pixel its front-most point (-1 for none), and
+        whether it is fully covered. Of the pairs in fully covered pixels only those are listed
+        that belong to the surface in front: the others change nothing.
+    """
+    uv, z, inv_radius, _, _, image_size = search
     nearest = z.new_full((num_pixels,), float('inf'))
+    cover = z.new_zeros(num_pixels)
     for point, pixel in _candidates(*search):
         nearest.scatter_reduce_(0, pixel, z[point], 'amin')
+        q = _scaled_distance2(uv, inv_radius, point, pixel, image_size)
+        cover.index_add_(0, pixel, kernel_weight(kernel, q))
+    full = cover >= 1
 
     no_point = len(z)
     front = torch.full((num_pixels,), no_point, device=z.device)
@@ -115,14 +120,12 @@ def _visible_fragments(
         front.scatter_reduce_(0, pixel[first], point[first], 'amin')
     front[front == no_point] = -1
 
-    points, pixels = [], []
+    points, pixels = [front[:0]], [front[:0]]
     for point, pixel in _candidates(*search):
-        keep = front[pixel] == point
-        if tolerance > 0:
-            keep |= z[point] - nearest[pixel] < tolerance
+        keep = (front[pixel] == point) | ~full[pixel] | (z[point] - nearest[pixel] < tolerance)
         points.append(point[keep])
         pixels.append(pixel[keep])
-    return torch.cat(points), torch.cat(pixels), front
+    return torch.cat(points), torch.cat(pixels), front, full
 
 
 def _candidates(
