@@ -1,7 +1,5 @@
 default_scope = 'mm3dpretrain'
 
-train_cfg = dict(type='ResumableTrainLoop', max_epochs=300)
-
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),

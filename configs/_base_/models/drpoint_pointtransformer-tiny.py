@@ -35,6 +35,7 @@ model = dict(
         decoder_dim=96,
         hidden_dims=(32, 64, 128),
         graph_dims=(64, 64, 128, 128),
+        folding_dims=(128, 64),
     ),
     token_head=dict(type='MaskedTokenHead', in_channels=96, num_tokens=512),
     moco_head=dict(

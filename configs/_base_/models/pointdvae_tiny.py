@@ -9,6 +9,7 @@ model = dict(
     decoder_dim=96,
     hidden_dims=(32, 64, 128),
     graph_dims=(64, 64, 128, 128),
+    folding_dims=(128, 64),
     temperature=dict(iters=400),
     kl_weight=dict(iters=400, delay=50),
 )

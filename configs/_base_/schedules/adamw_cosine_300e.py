@@ -16,5 +16,5 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=300)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=300)
 auto_scale_lr = dict(base_batch_size=128)

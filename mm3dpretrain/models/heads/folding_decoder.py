@@ -18,6 +18,7 @@ class FoldingDecoder(BaseModule):
         in_channels: channels of a patch.
         num_points: fine points per patch, divisible by 4; a quarter of them are coarse points.
         grid_size: side of the grid in the unit of the cloud.
+        hidden_dims: widths of the MLP and of the folding network; Point-BERT's are the default.
         init_cfg: see :class:`mmengine.model.BaseModule`.
 
     Raises:
@@ -29,28 +30,30 @@ class FoldingDecoder(BaseModule):
         in_channels: int = 256,
         num_points: int = 32,
         grid_size: float = 0.1,
+        hidden_dims: tuple[int, int] = (1024, 512),
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if num_points % 4:
             raise ValueError(f'num_points must be divisible by 4, got {num_points}')
         self.num_points = num_points
+        wide, fold = hidden_dims
         self.mlp = nn.Sequential(
-            nn.Linear(in_channels, 1024),
+            nn.Linear(in_channels, wide),
             nn.ReLU(inplace=True),
-            nn.Linear(1024, 1024),
+            nn.Linear(wide, wide),
             nn.ReLU(inplace=True),
-            nn.Linear(1024, 3 * (num_points // 4)),
+            nn.Linear(wide, 3 * (num_points // 4)),
         )
         # the first layer reads [feature of the patch, grid, coarse point]
         self.fold = nn.Sequential(
-            nn.Linear(in_channels + 5, 512),
-            nn.BatchNorm1d(512),
+            nn.Linear(in_channels + 5, fold),
+            nn.BatchNorm1d(fold),
             nn.ReLU(inplace=True),
-            nn.Linear(512, 512),
-            nn.BatchNorm1d(512),
+            nn.Linear(fold, fold),
+            nn.BatchNorm1d(fold),
             nn.ReLU(inplace=True),
-            nn.Linear(512, 3),
+            nn.Linear(fold, 3),
         )
         half = grid_size / 2
         grid = torch.tensor([[-half, -half], [half, -half], [-half, half], [half, half]])

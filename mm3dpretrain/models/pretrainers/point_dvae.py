@@ -50,6 +50,7 @@ class PointDVAE(BasePretrainer):
         num_neighbors: patches joined to each patch in the graph networks, itself included.
         hidden_dims: widths inside the patch embedding, see :class:`PointPatchEmbed`.
         graph_dims: widths of both graph networks, see :class:`PatchDGCNN`.
+        folding_dims: widths of the decoder, see :class:`FoldingDecoder`.
         temperature: arguments of :func:`cosine_schedule` of the Gumbel softmax.
         kl_weight: the same of the weight of the KL term. Point-BERT's runner delays it by 10k
             iterations.
@@ -74,6 +75,7 @@ class PointDVAE(BasePretrainer):
         num_neighbors: int = 4,
         hidden_dims: tuple[int, int, int] = (128, 256, 512),
         graph_dims: tuple[int, ...] = (128, 256, 512, 512, 1024),
+        folding_dims: tuple[int, int] = (1024, 512),
         temperature: dict | None = None,
         kl_weight: dict | None = None,
         frozen: bool = False,
@@ -94,7 +96,7 @@ class PointDVAE(BasePretrainer):
         self.token_graph = PatchDGCNN(encoder_dim, num_tokens, num_neighbors, graph_dims)
         self.codebook = nn.Parameter(torch.randn(num_tokens, token_dim))
         self.code_graph = PatchDGCNN(token_dim, decoder_dim, num_neighbors, graph_dims)
-        self.decoder = FoldingDecoder(decoder_dim, group_size)
+        self.decoder = FoldingDecoder(decoder_dim, group_size, hidden_dims=folding_dims)
         self.register_buffer('iteration', torch.zeros((), dtype=torch.long))
 
         self.frozen = frozen

@@ -12,10 +12,11 @@ from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras
 
 from .base import BaseRenderer, RenderOutput
+from .splat_naive import splat_naive
 from .splat_torch import splat_torch
 
 KERNELS = ('cosine', 'quadratic', 'disc')
-BACKENDS = ('auto', 'numba', 'torch')
+BACKENDS = ('auto', 'numba', 'torch', 'naive')
 
 
 @RENDERERS.register_module()
@@ -61,7 +62,8 @@ class PointSplatRenderer(BaseRenderer):
         near, far: culling planes along z, scene units. The defaults suit a unit sphere seen
             from 1.5 to 2.5 units away, such as from the corners of a cube.
         backend: 'torch' runs on any device, 'numba' only on the CPU, with the same result; 'auto'
-            takes numba on the CPU and torch elsewhere.
+            takes numba on the CPU and torch elsewhere. 'naive' is the definition in plain loops,
+            for tests and benchmarks.
 
     Raises:
         ValueError: for impossible settings.
@@ -164,7 +166,7 @@ class PointSplatRenderer(BaseRenderer):
         views, size = cameras.num_views, cameras.image_size
         points = torch.where(real[..., None], points, torch.zeros_like(points))
         uv, z = cameras.project(points)
-        valid = (z >= self.near) & (z <= self.far) & real[:, None]
+        valid = (z >= self.near) & (z <= self.far) & real[:, None] & uv.isfinite().all(-1)
         if num and not bool(valid.any()):
             warnings.warn(
                 f'no point lies between near={self.near:g} and far={self.far:g} of any camera '
@@ -194,6 +196,8 @@ class PointSplatRenderer(BaseRenderer):
     def _backend(self, device: torch.device) -> Callable:
         if self.backend == 'torch' or (self.backend == 'auto' and device.type != 'cpu'):
             return splat_torch
+        if self.backend == 'naive':
+            return splat_naive
         if device.type != 'cpu':
             raise ValueError(f"backend 'numba' needs CPU tensors, got {device}; use 'auto'")
         from .splat_cpu import splat_cpu  # numba takes a moment to import

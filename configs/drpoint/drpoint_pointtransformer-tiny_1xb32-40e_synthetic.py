@@ -1,0 +1,51 @@
+# DR-Point on the embedded shapes, in minutes on two CPU cores: what `make demo` trains.
+# First train the tokenizer with pointdvae_dgcnn-tiny_1xb32-10e_synthetic.py.
+_base_ = [
+    '../_base_/models/drpoint_pointtransformer-tiny.py',
+    '../_base_/datasets/synthetic_shapes_triplets.py',
+    '../_base_/default_runtime.py',
+]
+
+max_epochs = 40
+model = dict(
+    tokenizer=dict(
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/pointdvae_dgcnn-tiny_1xb32-10e_synthetic/epoch_10.pth',
+        )
+    )
+)
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    clip_grad=dict(max_norm=10),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=True, end=2, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=2,
+        end=max_epochs,
+        eta_min=1e-5,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=max_epochs)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=5))
+
+_probe_pipeline = [
+    dict(type='LoadPoints'),
+    dict(type='SamplePoints', num_points=512),
+    dict(type='NormalizePoints'),
+    dict(type='PackTriplets'),
+]
+_probe_set = dict(
+    type='ShapeNet55', data_root='data/synthetic', expected_count=None, pipeline=_probe_pipeline
+)
+probe = dict(
+    train_dataset=dict(split='train', **_probe_set),
+    test_dataset=dict(split='test', test_mode=True, **_probe_set),
+    seeds=(0, 1, 2),
+)
