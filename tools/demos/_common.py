@@ -1,0 +1,111 @@
+"""What the demos share: steps with their times, training, figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mm3dpretrain.datasets.io import atomic_path
+from mm3dpretrain.utils import prepare_runtime
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Steps:
+    """Prints numbered steps and remembers how long each took."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str, text: str) -> Iterator[None]:
+        """Run one step under the title ``text``; its time is kept under ``name``."""
+        print(f'\n[{len(self.seconds) + 1}/{self.total}] {text}', flush=True)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+        print(f'    done in {self.seconds[name]:.0f} s', flush=True)
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write a JSON file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + '\n')
+
+
+def train(config: str, work_dir: Path, options: dict, fresh: bool, scale: float = 1.0) -> Path:
+    """Train a config, or continue the run that ``work_dir`` holds; returns the last checkpoint.
+
+    Args:
+        config: file below ``configs/``.
+        work_dir: of this run.
+        options: values that replace those of the file.
+        fresh: remove a former run first.
+        scale: factor on the number of epochs; schedules shrink with it.
+    """
+    cfg = prepare_runtime(ROOT / 'configs' / config, options)
+    if scale != 1.0:
+        scale_epochs(cfg, scale)
+    cfg.work_dir = str(work_dir)
+    wanted = cfg.pretty_text
+    stored = work_dir / 'demo_config.py'
+    if work_dir.is_dir() and (fresh or not stored.is_file() or stored.read_text() != wanted):
+        shutil.rmtree(work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with atomic_path(stored) as temporary:
+        temporary.write_text(wanted)
+    latest = find_latest_checkpoint(str(work_dir))
+    if (
+        latest
+        and torch.load(latest, weights_only=True)['meta']['epoch'] >= cfg.train_cfg.max_epochs
+    ):
+        print(f'    already trained: {latest} (--fresh trains again)')
+        return Path(latest)
+    cfg.resume, cfg.load_from = latest is not None, latest
+    Runner.from_cfg(cfg).train()
+    return Path(find_latest_checkpoint(str(work_dir)))
+
+
+def scale_epochs(cfg: Config, scale: float) -> None:
+    """Multiply the length of a run and of its schedules, in place."""
+    epochs = max(1, round(cfg.train_cfg.max_epochs * scale))
+    for scheduler in cfg.param_scheduler:
+        for key in ('begin', 'end', 'T_max'):
+            if key in scheduler:
+                scheduler[key] = scheduler[key] * epochs / cfg.train_cfg.max_epochs
+    # a warm-up that ends inside the first epoch cannot be counted in epochs
+    cfg.param_scheduler = [
+        dict(s, begin=int(s.get('begin', 0)), end=max(1, round(s['end'])))
+        for s in cfg.param_scheduler
+        if s.get('end', epochs) >= 1
+    ]
+    cfg.train_cfg.max_epochs = epochs
+
+
+def read_scalars(work_dir: Path) -> list[dict]:
+    """What the logger wrote of all (resumed) runs in ``work_dir``, by step."""
+    entries = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            if 'loss' in entry:
+                entries[entry['step']] = entry
+    return [entries[step] for step in sorted(entries)]
+
+
+def data_time_share(entries: list[dict]) -> float:
+    """Share of the training time that was spent waiting for data, after the first entries.
+
+    Workers start during the first iterations, which are not counted.
+    """
+    steady = entries[2:] or entries
+    return sum(e['data_time'] for e in steady) / sum(e['time'] for e in steady)
