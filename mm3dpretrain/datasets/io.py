@@ -328,19 +328,16 @@ def read_image(
                 )
             has_alpha = mode in ('RGBA', 'LA') or 'transparency' in image.info
             image = image.convert('RGBA' if has_alpha else 'RGB')
+            if has_alpha and background is not None:
+                paper = Image.new('RGBA', image.size, (*background, 255))
+                paper.alpha_composite(image)
+                image = paper
     except FileNotFoundError:
         raise SampleError(f'{path}: the view does not exist') from None
     # Pillow reports broken files as OSError, SyntaxError or ValueError, by format and place
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise SampleError(f'{path}: cannot decode the picture ({error})') from error
-    pixels = np.asarray(image)
-    if not has_alpha:
-        return np.array(pixels)
-    if background is None:
-        return np.ascontiguousarray(pixels[..., :3])
-    alpha = pixels[..., 3:].astype(np.float32) / 255
-    color = pixels[..., :3] * alpha + np.asarray(background, np.float32) * (1 - alpha)
-    return np.round(color).astype(np.uint8)
+    return np.array(np.asarray(image)[..., :3])
 
 
 def list_images(folder: str | os.PathLike) -> list[str]:

@@ -58,6 +58,14 @@ def test_counts_and_classes_are_checked(modelnet_root):
         build('ModelNetOFF', modelnet_root, split='val')
 
 
+def test_published_counts():
+    for kind, train in (('ModelNetOFF', 9843), ('ModelNetResampled', 9843), ('ModelNetHDF5', 9840)):
+        make = {'type': kind, 'data_root': 'nowhere', 'lazy_init': True}
+        assert DATASETS.build(make).expected_count == train
+        assert DATASETS.build({**make, 'split': 'test'}).expected_count == 2468
+    assert DATASETS.build({**make, 'type': 'ModelNetOFF', 'num_classes': 10}).expected_count == 3991
+
+
 @pytest.mark.parametrize('kind', ['ModelNetOFF', 'ModelNetResampled', 'ModelNetHDF5'])
 def test_missing_root(tmp_path, kind):
     with pytest.raises(FileNotFoundError, match='(?s)Get it from.*Expected layout'):

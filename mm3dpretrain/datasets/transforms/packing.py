@@ -56,9 +56,11 @@ class PackTriplets(BaseTransform):
             inputs['img'] = torch.from_numpy(np.ascontiguousarray(image))
         if not inputs:
             raise ValueError('PackTriplets: nothing was loaded; put LoadPoints before it')
-        sample = PretrainDataSample(
-            metainfo={key: results[key] for key in self.meta_keys if key in results}
-        )
+        sample = PretrainDataSample()
+        for key in self.meta_keys:
+            if key in results:
+                # the constructor would copy every value; nobody else holds these
+                sample.set_field(results[key], key, field_type='metainfo')
         label = results.get('gt_label', -1)
         if label >= 0:
             sample.gt_label = torch.tensor([label], dtype=torch.int64)
