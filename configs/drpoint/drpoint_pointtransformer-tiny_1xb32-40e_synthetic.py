@@ -3,10 +3,10 @@
 _base_ = [
     '../_base_/models/drpoint_pointtransformer-tiny.py',
     '../_base_/datasets/synthetic_shapes_triplets.py',
+    '../_base_/schedules/adamw_cosine_drpoint_tiny.py',
     '../_base_/default_runtime.py',
 ]
 
-max_epochs = 40
 model = dict(
     tokenizer=dict(
         init_cfg=dict(
@@ -15,24 +15,6 @@ model = dict(
         )
     )
 )
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
-    clip_grad=dict(max_norm=10),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=True, end=2, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=2,
-        end=max_epochs,
-        eta_min=1e-5,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(type='ResumableTrainLoop', max_epochs=max_epochs)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=5))
 
 _probe_pipeline = [

@@ -1,0 +1,75 @@
+"""Every config of the repository builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mm3dpretrain.registry import DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
+from mm3dpretrain.utils import prepare_runtime
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(
+    path
+    for folder in (ROOT / 'configs', ROOT / 'projects')
+    for path in folder.rglob('*.py')
+    if '_base_' not in path.parts and (folder.name == 'configs' or 'configs' in path.parts)
+)
+
+
+def leaves(cfg):
+    """All dictionaries inside a config."""
+    if isinstance(cfg, dict):
+        yield cfg
+        for value in cfg.values():
+            yield from leaves(value)
+    elif isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            yield from leaves(value)
+
+
+def datasets(cfg: Config):
+    for key in ('train', 'val', 'test'):
+        loader = cfg.get(f'{key}_dataloader')
+        if loader:
+            yield loader['dataset']
+    for key in ('train_dataset', 'test_dataset'):
+        if key in cfg.get('probe', {}):
+            yield cfg.probe[key]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_config_builds(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    cfg = prepare_runtime(path)
+    model = MODELS.build(cfg.model)
+    assert sum(p.numel() for p in model.parameters()) > 0
+    assert cfg.train_cfg.type == 'ResumableTrainLoop'
+    init_default_scope('mm3dpretrain')
+    for dataset in datasets(cfg):
+        # without reading the data, which may not be there
+        for sub in dataset.get('datasets', [dataset]):
+            assert DATASETS.build(dict(sub, lazy_init=True)) is not None
+            for transform in sub['pipeline']:
+                assert TRANSFORMS.build(transform) is not None
+    for hook in cfg.get('custom_hooks', []):
+        assert HOOKS.get(hook['type']) is not None, hook
+    for scheduler in cfg.get('param_scheduler', []):
+        assert PARAM_SCHEDULERS.get(scheduler['type']) is not None, scheduler
+        assert scheduler.get('end', 0) <= cfg.train_cfg.max_epochs
+
+
+def test_names_follow_the_convention():
+    """{method}_{encoder}_{gpus}xb{batch}-{epochs}e_{data}[_protocol].py"""
+    for path in CONFIGS:
+        if path.is_relative_to(ROOT / 'configs'):
+            parts = path.stem.split('_')
+            schedule = next((p for p in parts if 'xb' in p and p.endswith('e')), None)
+            assert schedule, path
+            cfg = Config.fromfile(path)
+            batch, epochs = schedule.split('xb')[1].rstrip('e').split('-')
+            assert cfg.train_dataloader.batch_size == int(batch), path
+            assert cfg.train_cfg.max_epochs == int(epochs), path
