@@ -148,7 +148,15 @@ class Cameras:
         if 1 not in (len(self), len(points)) and len(self) != len(points):
             raise ValueError(f'{len(self)} samples of cameras for {len(points)} samples of points')
         rotation, translation = self.extrinsics[..., :3, :3], self.extrinsics[..., :3, 3]
-        return torch.einsum('bvij,bnj->bvni', rotation, points) + translation[:, :, None]
+        # products and sums one by one: a matrix product may round differently in another batch
+        x, y, z = (points[:, None, :, i : i + 1] for i in range(3))
+        columns = rotation.mT[:, :, None]
+        return (
+            columns[..., 0, :] * x
+            + columns[..., 1, :] * y
+            + columns[..., 2, :] * z
+            + translation[:, :, None]
+        )
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Project world points to pixels.
@@ -169,7 +177,10 @@ class Cameras:
             safe = torch.where(depth > 1e-6, depth, torch.ones_like(depth))
             xy = xy / safe[..., None]
         intr = self.intrinsics
-        uv = torch.einsum('bvij,bvnj->bvni', intr[..., :2, :2], xy) + intr[:, :, None, :2, 2]
+        columns = intr[:, :, None, :2].mT
+        uv = (
+            columns[..., 0, :] * xy[..., :1] + columns[..., 1, :] * xy[..., 1:] + columns[..., 2, :]
+        )
         return uv, depth
 
     def unproject(self, depth: Tensor) -> Tensor:

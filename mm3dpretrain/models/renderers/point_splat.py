@@ -127,7 +127,7 @@ class PointSplatRenderer(BaseRenderer):
         points = geometry
         if points.dim() != 3 or points.shape[-1] != 3:
             raise ValueError(f'points must be (B, N, 3), got {tuple(points.shape)}')
-        if features is not None and features.shape[:2] != points.shape[:2]:
+        if features is not None and (features.dim() != 3 or features.shape[:2] != points.shape[:2]):
             raise ValueError(
                 f'features must be (B, N, C) with B, N = {tuple(points.shape[:2])}, '
                 f'got {tuple(features.shape)}'
