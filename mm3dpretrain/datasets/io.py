@@ -161,7 +161,7 @@ def read_npy(path: str | os.PathLike, key: str | None = None) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _open_memmap(path: str) -> np.ndarray:
+def _open_memmap(path: str, mtime_ns: int) -> np.ndarray:
     return np.load(path, mmap_mode='r', allow_pickle=False)
 
 
@@ -184,7 +184,8 @@ def read_row(path: str | os.PathLike, index: int, copy: bool = True) -> np.ndarr
     """
     path = os.fspath(path)
     try:
-        array = _open_memmap(path)
+        # the time is part of the key, so that a file that was made again is opened again
+        array = _open_memmap(path, os.stat(path).st_mtime_ns)
     except READ_ERRORS as error:
         raise SampleError(f'{path}: cannot read the array ({error})') from error
     if not 0 <= index < len(array):

@@ -149,6 +149,12 @@ def test_read_row_maps_the_file(tmp_path):
     np.testing.assert_array_equal(read_row(tmp_path / 'a.npy', 2), stack[2])
     with pytest.raises(SampleError, match='has 4 rows, row 4 wanted'):
         read_row(tmp_path / 'a.npy', 4)
+    # a file that was made again is opened again
+    (tmp_path / 'a.npy').unlink()
+    np.save(tmp_path / 'a.npy', stack + 1)
+    np.testing.assert_array_equal(read_row(tmp_path / 'a.npy', 2), stack[2] + 1)
+    with pytest.raises(SampleError, match='missing.npy'):
+        read_row(tmp_path / 'missing.npy', 0)
 
 
 def test_hdf5(tmp_path):
