@@ -46,10 +46,26 @@ model = dict(
     renderer=dict(type='PointSplatRenderer', radius=5.0, near=0.5, far=3.5),
     views=dict(type='CubeCornerViews', image_size=224),
     image_encoder=dict(
-        type='ImageEncoder', backbone=dict(type='mmdet.ResNet', depth=50, out_indices=(3,))
+        type='ImageEncoder',
+        out_channels=2048,
+        backbone=dict(
+            type='mmdet.ResNet',
+            depth=50,
+            out_indices=(3,),
+            norm_cfg=dict(type='BN'),
+            norm_eval=False,
+        ),
     ),
     depth_encoder=dict(
-        type='ImageEncoder', backbone=dict(type='mmdet.ResNet', depth=50, out_indices=(3,))
+        type='ImageEncoder',
+        out_channels=2048,
+        backbone=dict(
+            type='mmdet.ResNet',
+            depth=50,
+            out_indices=(3,),
+            norm_cfg=dict(type='BN'),
+            norm_eval=False,
+        ),
     ),
     heads=dict(
         rgb=dict(
