@@ -23,11 +23,11 @@ class Deformation(NamedTuple):
         shear: largest sideways lean per height.
     """
 
-    stretch: float = 1.35
-    taper: float = 0.3
-    bend: float = 0.35
-    twist: float = 0.25
-    shear: float = 0.15
+    stretch: float = 1.5
+    taper: float = 0.35
+    bend: float = 0.45
+    twist: float = 0.35
+    shear: float = 0.2
 
 
 def deform(mesh: Mesh, rng: np.random.Generator, how: Deformation) -> tuple[Mesh, np.ndarray]:

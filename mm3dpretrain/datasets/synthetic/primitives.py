@@ -254,7 +254,7 @@ def triangulate(outline: np.ndarray) -> np.ndarray:
     """Triangles (K - 2, 3) of a counter-clockwise simple polygon (K, 2), by cutting ears.
 
     Raises:
-        ValueError: if no ear is left: the polygon crosses itself.
+        ValueError: if no ear is left: the corners run clockwise, or the outline crosses itself.
     """
     left = list(range(len(outline)))
     triangles = []

@@ -127,8 +127,6 @@ def _write_views(path: Path, p: Parameters, shape: SyntheticShape, rng) -> None:
     from PIL import Image
 
     folder = path.parent
-    for leftover in folder.glob('.*.tmp*'):  # of a writer that was killed
-        leftover.unlink()
     metadata = random_metadata(rng, p.views)
     cameras = metadata_cameras(metadata, p.image_size)
     pictures = render_mesh(shape.vertices, shape.faces, cameras, shape.face_color, background=None)
@@ -355,6 +353,8 @@ def write_synthetic_shapes(
     manifest = root / MANIFEST
     if manifest.is_file() and json.loads(manifest.read_text()).get('complete'):
         return summary
+    for leftover in root.rglob('.*.tmp*'):  # half-written files of a run that was killed
+        leftover.unlink()
     _write_text(manifest, json.dumps(dict(parameters=parameters, complete=False), indent=1) + '\n')
 
     _warm_up()
