@@ -1,6 +1,6 @@
 # DR-Point on real shapes without labels: CC0 objects and the training split of Shapes69, probed on
 # Shapes69. First train the tokenizer with pointdvae_dgcnn-tiny_1xb32-10e_cc0-shapes69.py;
-# tools/evidence/drpoint_real_shapes.sh runs both and the probe for three seeds.
+# tools/analysis_tools/seeds_table.py runs both and the probe for three seeds.
 _base_ = [
     '../_base_/models/drpoint_pointtransformer-tiny.py',
     '../_base_/datasets/cc0_shapes69_triplets.py',
