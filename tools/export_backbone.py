@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         result = export_backbone(
             args.checkpoint, args.out, args.module, config, args.target, args.target_module
         )
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, OSError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(result)

@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             baseline=args.baseline,
             num_workers=args.num_workers,
         )
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, OSError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(format_table(result))

@@ -27,7 +27,8 @@ def isolated_rng(seed: int | None = None) -> Iterator[None]:
         seed: seeds all of them inside the block; None goes on from the current states.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    # the list, because without one torch warns on machines with several devices
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         if seed is not None:
             seed_everything(seed)
         try:

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         title = f'{Path(args.checkpoint).name}, {args.split} split, {args.method}'
         flat = embed_2d(features, args.method, args.seed)
         print(draw_embedding(flat, labels, args.out, names, title))
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, OSError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     return 0

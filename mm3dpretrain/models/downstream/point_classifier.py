@@ -24,6 +24,9 @@ class ClassificationHead(BaseModule):
         in_channels: of the features.
         num_classes: number of classes.
         hidden_channels: width of each hidden layer; () gives a linear classifier.
+        input_norm: standardise the features by a batch norm without parameters, as usual for
+            linear classifiers on frozen features (He et al., MAE, appendix A.1): their scale is
+            arbitrary, and most of them is an offset that all shapes share.
         norm: batch norm behind every hidden linear layer.
         dropout: behind every hidden layer.
         label_smooth: share of the target spread over all classes, in [0, 1).
@@ -38,6 +41,7 @@ class ClassificationHead(BaseModule):
         in_channels: int,
         num_classes: int,
         hidden_channels: Sequence[int] = (256,),
+        input_norm: bool = False,
         norm: bool = True,
         dropout: float = 0.5,
         label_smooth: float = 0.0,
@@ -54,6 +58,8 @@ class ClassificationHead(BaseModule):
         self.num_classes = num_classes
         self.label_smooth = label_smooth
         layers: list[nn.Module] = []
+        if input_norm:
+            layers.append(nn.BatchNorm1d(in_channels, affine=False))
         for width in hidden_channels:
             layers.append(nn.Linear(in_channels, width))
             if norm:

@@ -80,6 +80,11 @@ def test_raw_pretraining_checkpoint_fills_the_backbone(tmp_path):
 def test_head_layers():
     linear = ClassificationHead(16, 3, hidden_channels=())
     assert [type(m).__name__ for m in linear.layers] == ['Linear']
+    standardised = ClassificationHead(16, 3, hidden_channels=(), input_norm=True)
+    features = 5 + 0.1 * torch.randn(64, 16)
+    seen = standardised.layers[0](features)
+    assert seen.mean().abs() < 1e-5 and (seen.std(dim=0) - 1).abs().max() < 0.02
+    assert len(list(standardised.parameters())) == 2
     default = ClassificationHead(768, 40)
     names = ['Linear', 'BatchNorm1d', 'ReLU', 'Dropout', 'Linear']
     assert [type(m).__name__ for m in default.layers] == names
