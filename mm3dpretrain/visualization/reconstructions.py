@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mm3dpretrain.datasets.io import atomic_path
 
+from .contact_sheet import contact_sheet
 from .points import draw_points
 
 COLUMNS = ('input', 'RGB view', 'depth, true', 'depth, reconstructed', 'reconstruction')
@@ -45,7 +46,7 @@ def draw_reconstructions(
     Returns:
         The path.
     """
-    rows = [_header(size)]
+    rows = []
     for index, image in enumerate(images):
         depths = [output[key][index, view].cpu().numpy() for key in ('depth_true', 'depth')]
         # one scale for both, so that they can be compared
@@ -56,9 +57,9 @@ def draw_reconstructions(
             *[_resize(_gray(depth / top), size) for depth in depths],
             draw_points(output['cloud'][index].cpu().numpy(), size, up_axis=up_axis),
         ]
-        rows.append(np.concatenate([_text(captions[index], 5 * size), np.hstack(panels)]))
+        rows.append(panels)
     with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), np.concatenate(rows)[..., ::-1])
+        cv2.imwrite(str(temporary), contact_sheet(rows, COLUMNS, captions)[..., ::-1])
     return Path(path)
 
 
@@ -68,14 +69,3 @@ def _resize(picture: np.ndarray, size: int) -> np.ndarray:
 
 def _gray(values: np.ndarray) -> np.ndarray:
     return np.repeat(np.uint8(np.clip(values, 0, 1) * 255)[..., None], 3, -1)
-
-
-def _text(text: str, width: int) -> np.ndarray:
-    strip = np.full((18, width, 3), 255, np.uint8)
-    text = text.encode('ascii', 'replace').decode()
-    cv2.putText(strip, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-    return strip
-
-
-def _header(size: int) -> np.ndarray:
-    return np.hstack([_text(name, size) for name in COLUMNS])

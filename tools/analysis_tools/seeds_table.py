@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.config import DictAction
 
 from mm3dpretrain.evaluation import format_table, run_probe
-from tools.demos._common import data_time_share, read_scalars, train, write_json
+from mm3dpretrain.visualization import read_scalars
+from tools.demos._common import data_time_share, train, write_json
 
 
 def main(argv: list[str] | None = None) -> dict:

@@ -91,21 +91,13 @@ def scale_epochs(cfg: Config, scale: float) -> None:
     cfg.train_cfg.max_epochs = epochs
 
 
-def read_scalars(work_dir: Path) -> list[dict]:
-    """What the logger wrote of all (resumed) runs in ``work_dir``, by step."""
-    entries = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
-            if 'loss' in entry:
-                entries[entry['step']] = entry
-    return [entries[step] for step in sorted(entries)]
-
-
 def data_time_share(entries: list[dict]) -> float:
-    """Share of the training time that was spent waiting for data, after the first entries.
+    """Share of the training time that was spent waiting for data.
 
-    Workers start during the first iterations, which are not counted.
+    Args:
+        entries: what ``mm3dpretrain.visualization.read_scalars`` returns. The first ones are not
+            counted: workers start during these iterations.
     """
+    entries = [e for e in entries if 'data_time' in e]
     steady = entries[2:] or entries
     return sum(e['data_time'] for e in steady) / sum(e['time'] for e in steady)

@@ -11,9 +11,9 @@ from mm3dpretrain.apis import export_backbone, load_pretrained
 from mm3dpretrain.datasets.synthetic.writer import write_synthetic_shapes
 from mm3dpretrain.evaluation import format_table, run_probe
 from mm3dpretrain.registry import DATASETS
-from mm3dpretrain.visualization import draw_curves, draw_reconstructions
+from mm3dpretrain.visualization import draw_curves, draw_reconstructions, read_scalars
 
-from ._common import Steps, data_time_share, read_scalars, train, write_json
+from ._common import Steps, data_time_share, train, write_json
 
 TOKENIZER = 'drpoint/pointdvae_dgcnn-tiny_1xb32-10e_synthetic.py'
 METHOD = 'drpoint/drpoint_pointtransformer-tiny_1xb32-40e_synthetic.py'
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> dict:
         report = export_backbone(checkpoint, encoder)
         print(report)
 
+    losses = [entry['loss'] for entry in entries if 'loss' in entry]
     summary = dict(
         method='DR-Point',
         checkpoint=str(checkpoint),
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> dict:
         num_test=result['num_test'],
         seconds={name: round(value, 1) for name, value in steps.seconds.items()},
         data_time_share=data_time_share(entries),
-        loss={'first': entries[0]['loss'], 'last': entries[-1]['loss']},
+        loss={'first': losses[0], 'last': losses[-1]},
         pictures=[str(sheet), str(curves)],
     )
     write_json(out / 'summary.json', summary)
