@@ -6,6 +6,8 @@ several CUDA versions, mmcv and spconv are compiled against one of them, and wha
 in its place breaks them. An installation without torch is told so by ``import mm3dpretrain``.
 """
 
+import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -26,7 +28,20 @@ def version() -> str:
     return scope['__version__']
 
 
+def torch_as_it_is() -> list[str]:
+    """``torch==<installed version>``, or nothing where torch is not installed.
+
+    Added to the extra that brings torchvision: left alone, pip takes the newest torchvision and
+    with it replaces torch. The folder of packages is searched by its path, because pip builds this
+    package in an isolated environment that does not see it.
+    """
+    folders = [sysconfig.get_path('purelib'), sysconfig.get_path('platlib')]
+    found = next(iter(metadata.distributions(name='torch', path=folders)), None)
+    return [f'torch=={found.version}'] if found else []
+
+
 EXTRAS = {name: requirements(name) for name in ('det3d', 'clip', 'sparse', 'eval', 'dev')}
+EXTRAS['clip'] += torch_as_it_is()
 EXTRAS['all'] = sorted({line for lines in EXTRAS.values() for line in lines})
 
 README = ROOT / 'README.md'

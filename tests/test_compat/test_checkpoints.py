@@ -135,6 +135,7 @@ class RunsCode:
 
 
 @pytest.mark.parametrize('restricted', [False, True])
+@pytest.mark.filterwarnings('ignore:Detected pickle protocol')
 @pytest.mark.parametrize('protocol', [2, 4])
 def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, restricted, protocol):
     file = tmp_path / 'evil.pth'

@@ -217,7 +217,7 @@ class Setup:
             shutil.rmtree(self.state / 'build', ignore_errors=True)
 
     def _install_mmcv(self, title: str, wheel: Path) -> bool:
-        line = Line(f'{title} from {wheel.parent}')
+        line = Line(f'{title} from the cache')
         self.pip('mmcv', line, '--no-deps', '--no-index', '--force-reinstall', wheel)
         try:
             self.command('mmcv', line, self.python, '-c', 'import torch, mmcv._ext')
