@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mm3dpretrain.ops.rasterize import check_mesh
-from mm3dpretrain.visualization.shading import face_normals
+from mm3dpretrain.ops.rasterize import check_mesh, face_normals
 
 
 def sample_mesh(

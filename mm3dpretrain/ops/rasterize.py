@@ -154,6 +154,17 @@ def check_mesh(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
     return vertices, np.ascontiguousarray(faces, dtype=np.int64)
 
 
+def face_normals(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals (F, 3), counter-clockwise faces outwards, and areas (F,) of triangles.
+
+    A face without area has the normal 0.
+    """
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    cross = np.cross(b - a, c - a)
+    length = np.linalg.norm(cross, axis=1)
+    return cross / np.maximum(length, 1e-30)[:, None], 0.5 * length
+
+
 def rasterize_mesh(vertices, faces, cameras: Cameras, near: float = 1e-3) -> Rasterization:
     """Find the front-most face, its depth and its barycentric weights at every pixel centre.
 

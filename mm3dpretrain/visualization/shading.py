@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mm3dpretrain.ops.rasterize import check_mesh, rasterize_mesh
+from mm3dpretrain.ops.rasterize import check_mesh, face_normals, rasterize_mesh
 from mm3dpretrain.structures.cameras import Cameras
 
 DEFAULT_COLOR = (178, 178, 184)
@@ -29,17 +29,6 @@ class MeshViews(NamedTuple):
     depth: np.ndarray
     mask: np.ndarray
     face_index: np.ndarray
-
-
-def face_normals(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit normals (F, 3), counter-clockwise faces outwards, and areas (F,) of triangles.
-
-    A face without area has the normal 0.
-    """
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    cross = np.cross(b - a, c - a)
-    length = np.linalg.norm(cross, axis=1)
-    return cross / np.maximum(length, 1e-30)[:, None], 0.5 * length
 
 
 def _colors(face_colors, num_faces: int) -> np.ndarray:
@@ -150,6 +139,6 @@ def render_mesh(
 
 def _pool(image: np.ndarray, factor: int) -> np.ndarray:
     """Mean over blocks of factor x factor pixels of (H f, W f, C)."""
-    height, width, channels = image.shape
-    blocks = image.reshape(height // factor, factor, width // factor, factor, channels)
-    return blocks.mean((1, 3))
+    # sums of strided slices: several times faster than a mean over two short axes
+    total = sum(image[i::factor, j::factor] for i in range(factor) for j in range(factor))
+    return total / factor**2

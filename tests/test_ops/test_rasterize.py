@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mm3dpretrain.ops.rasterize import rasterize_mesh
+from mm3dpretrain.ops.rasterize import face_normals, rasterize_mesh
 from mm3dpretrain.structures.cameras import Cameras, look_at
 
 GOLDEN_MESHES = ('mesh_bumpy_ellipsoid', 'mesh_three_arms', 'mesh_two_triangles')
@@ -155,6 +155,16 @@ def test_views_are_independent():
         alone = rasterize_mesh(vertices, faces, cameras.select_views(view))
         np.testing.assert_array_equal(together.face_index[view], alone.face_index[0])
         np.testing.assert_array_equal(together.depth[view], alone.depth[0])
+
+
+def test_normals_and_areas():
+    square = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0.0]])
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    normals, areas = face_normals(square, faces)
+    np.testing.assert_allclose(normals, [[0, 0, 1], [0, 0, 1]])
+    np.testing.assert_allclose(areas, [2, 2])
+    normals, areas = face_normals(square, np.array([[0, 0, 1]]))
+    assert areas[0] == 0 and np.isfinite(normals).all()
 
 
 def test_refusals_name_the_value():

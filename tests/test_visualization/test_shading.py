@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mm3dpretrain.structures.cameras import Cameras, look_at
-from mm3dpretrain.visualization.shading import face_normals, render_mesh
+from mm3dpretrain.visualization.shading import render_mesh
 
 SQUARE = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0.0]])
 FACES = np.array([[0, 1, 2], [0, 2, 3]])
@@ -81,14 +81,6 @@ def test_colours_belong_to_faces():
         assert len(pixels) > 20 and (pixels.argmax(1) == channel).all()
     as_float = render_mesh(SQUARE, FACES, cameras_at([0.0, 0, 4]), colors / 255.0, supersample=1)
     np.testing.assert_array_equal(out.rgb, as_float.rgb)
-
-
-def test_normals_and_areas():
-    normals, areas = face_normals(SQUARE, FACES)
-    np.testing.assert_allclose(normals, [[0, 0, 1], [0, 0, 1]])
-    np.testing.assert_allclose(areas, [2, 2])
-    normals, areas = face_normals(SQUARE, np.array([[0, 0, 1]]))
-    assert areas[0] == 0 and np.isfinite(normals).all()
 
 
 def test_refusals():

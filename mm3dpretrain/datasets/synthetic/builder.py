@@ -18,7 +18,10 @@ from mm3dpretrain.datasets.synthetic.primitives import (
     sphere,
 )
 
-NUMBER_WORDS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten')
+NUMBER_WORDS = (
+    *('no', 'one', 'two', 'three', 'four', 'five', 'six'),
+    *('seven', 'eight', 'nine', 'ten', 'eleven', 'twelve'),
+)
 
 
 class Category(NamedTuple):

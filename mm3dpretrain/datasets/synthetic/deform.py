@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mm3dpretrain.datasets.synthetic.primitives import Mesh, rotation, subdivide_long_edges
-from mm3dpretrain.visualization.shading import face_normals
+from mm3dpretrain.ops.rasterize import face_normals
 
 ROTATIONS = ('none', 'yaw', 'so3')
 

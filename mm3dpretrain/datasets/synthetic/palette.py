@@ -46,7 +46,7 @@ MATERIALS: dict[str, tuple[str, dict[str, tuple[int, int, int]]]] = {
         _some('white', 'black', 'red', 'green', 'blue', 'grey', 'turquoise'),
     ),
     'metal': ('metal', {'silver': (176, 180, 184), **_some('black', 'grey', 'white')}),
-    'brass': ('brass', {'golden': (196, 158, 72)}),
+    'brass': ('brass', {'gold': (196, 158, 72)}),
     'plastic': (
         'plastic',
         _some(

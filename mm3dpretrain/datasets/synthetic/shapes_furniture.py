@@ -241,7 +241,9 @@ def build_bed(b: Builder) -> None:
         b.say('a ladder')
     else:
         b.name('double bed' if width > 1.3 else 'single bed')
-    b.say('a footboard' if foot else 'a headboard')
+    b.say('a headboard')
+    if foot:
+        b.say('a footboard')
 
 
 def build_piano(b: Builder) -> None:

@@ -24,7 +24,6 @@ from mm3dpretrain.datasets.synthetic.shapes import (
     SyntheticShapes,
 )
 from mm3dpretrain.datasets.synthetic.views import metadata_cameras, random_metadata
-from mm3dpretrain.visualization.shading import render_mesh
 
 LAYOUTS = ('shapenet', 'modelnet')
 MANIFEST = 'synthetic.json'
@@ -124,7 +123,10 @@ def _paths(root: Path, p: Parameters, job: Job, shape_id: str) -> dict[str, Path
 
 
 def _write_views(path: Path, p: Parameters, shape: SyntheticShape, rng) -> None:
+    # the visualisation package reaches for the models: only what draws pays for that
     from PIL import Image
+
+    from mm3dpretrain.visualization.shading import render_mesh
 
     folder = path.parent
     metadata = random_metadata(rng, p.views)
@@ -357,7 +359,8 @@ def write_synthetic_shapes(
         leftover.unlink()
     _write_text(manifest, json.dumps(dict(parameters=parameters, complete=False), indent=1) + '\n')
 
-    _warm_up()
+    if views:
+        _warm_up()
     captions: dict[str, tuple[str, ...]] = {}
     bar = _Progress(len(jobs)) if progress else None
     for results in _run(root, p, jobs, workers):
@@ -374,5 +377,7 @@ def write_synthetic_shapes(
 
 def _warm_up() -> None:
     """Compile the rasteriser once, before the worker processes are forked."""
+    from mm3dpretrain.visualization.shading import render_mesh
+
     cameras = metadata_cameras(np.array([[0.0, 0.0, 0.0, 3.0, 40.0]]), 4)
     render_mesh(np.eye(3), np.array([[0, 1, 2]]), cameras)
