@@ -114,6 +114,11 @@ def test_no_ensurepip(monkeypatch):
             'no network',
         ),
         ('ERROR: No matching distribution found for torch==9.9', 'offers no torch==9.9'),
+        (
+            'ERROR: Could not find a version that satisfies the requirement pip==1 '
+            '(from versions: none)\nERROR: No matching distribution found for pip==1',
+            'knows no pip==1',
+        ),
         ('g++: fatal error: Killed signal terminated program cc1plus', 'MAX_JOBS=1'),
         ("PermissionError: [Errno 13] Permission denied: '/x'", 'may not be written'),
         ('many\nlines\nERROR: something specific went wrong\n', 'something specific went wrong'),

@@ -68,7 +68,15 @@ def test_changed_pins_redo_what_depends_on_them(checkout):
     with open(checkout / 'requirements' / 'lock.txt', 'a') as stream:
         stream.write('extra==1.0\n')
     setup = make_setup(checkout)
-    assert [setup.is_done(step) for step in ALL] == [True, True, False, False, False]
+    assert [setup.is_done(step) for step in ALL] == [True, True, False, True, False]
+
+
+def test_another_torch_needs_another_mmcv(checkout):
+    make_setup(checkout, done=ALL)
+    (checkout / 'requirements' / 'torch.txt').write_text('torch==2.14.0\n')
+    setup = make_setup(checkout)
+    assert [setup.is_done(step) for step in ALL] == [True, False, False, False, False]
+    assert setup.torch_version() == '2.14.0'
 
 
 def test_moved_checkout_is_installed_again(checkout):

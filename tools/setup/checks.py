@@ -103,7 +103,7 @@ _CAUSES = (
         r'Temporary failure in name resolution|Name or service not known|No address associated'
         r'|NameResolutionError|NewConnectionError|Connection refused|Network is unreachable'
         r'|ConnectTimeoutError|ReadTimeoutError|Read timed out|Max retries exceeded|ProxyError'
-        r'|SSLError|RemoteDisconnected|Connection reset|IncompleteRead|connection broken',
+        r'|SSLError|HTTPError|RemoteDisconnected|Connection reset|IncompleteRead|connection broken',
         'no network, or the package index cannot be reached: check the connection, the proxy and '
         'PIP_INDEX_URL, and run the same command again',
     ),
@@ -126,6 +126,8 @@ def explain(log: str) -> str:
         if re.search(pattern, log):
             return meaning
     missing = re.findall(r'No matching distribution found for (\S+)', log)
+    if missing and '(from versions: none)' in log:
+        return f'the package index knows no {missing[-1]}: check PIP_INDEX_URL and the network'
     if missing:
         return (
             f'the package index offers no {missing[-1]} for Python '

@@ -50,13 +50,15 @@ class Setup:
         base = fingerprint(self.build_file)
         torch = fingerprint(base, self.torch_file)
         packages = fingerprint(torch, self.lock_file)
-        mmcv = fingerprint(packages, MMCV)
+        mmcv = fingerprint(torch, MMCV)
         self.prints = {
             'venv': base,
             'torch': torch,
             'packages': packages,
             'mmcv': mmcv,
-            'project': fingerprint(mmcv, str(root), root / 'setup.py', root / 'pyproject.toml'),
+            'project': fingerprint(
+                packages, mmcv, str(root), root / 'setup.py', root / 'pyproject.toml'
+            ),
         }
         self.steps = {
             'venv': self.create_venv,
