@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -228,7 +227,3 @@ class SyntheticShapes:
             points = points + (jitter * rng.standard_normal(points.shape)).astype(np.float32)
         part = shape.face_part[face] + np.int16(shape.part_offset)
         return SyntheticCloud(points, normals, shape.face_color[face], part)
-
-    def shapes(self, category: str, indices: range | list[int]) -> Iterator[SyntheticShape]:
-        """The shapes of a category with the given indices, one after the other."""
-        return (self.generate(category, index) for index in indices)

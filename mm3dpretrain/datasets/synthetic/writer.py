@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -183,11 +184,19 @@ def _write_chunk(root: Path, p: Parameters, jobs: list[Job]) -> list[tuple]:
     return [_write_shape(root, p, job) for job in jobs]
 
 
-def _start_worker() -> None:
+def _start_worker(parent: int) -> None:
     # the parent alone answers Ctrl-C, and one thread each keeps the processes out of each
     # other's way
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    # a parent that is killed cannot end its workers, which would wait for work for ever
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 # --------------------------------------------------------------------------- the whole set
@@ -217,7 +226,7 @@ def _run(root: Path, p: Parameters, jobs: list[Job], workers: int) -> Iterator[l
         return
     # fork starts at once and asks no main-guard of the caller's script
     method = 'fork' if 'fork' in get_all_start_methods() else 'spawn'
-    pool = ProcessPoolExecutor(workers, get_context(method), _start_worker)
+    pool = ProcessPoolExecutor(workers, get_context(method), _start_worker, (os.getpid(),))
     try:
         futures = [pool.submit(_write_chunk, root, p, chunk) for chunk in chunks]
         for future in as_completed(futures):
