@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
@@ -25,7 +26,15 @@ class Rasterization(NamedTuple):
     bary: np.ndarray
 
 
-@numba.njit(nogil=True, cache=True)
+def _compile(function: Callable) -> Callable:
+    """Compile at the first call, without the GIL, and keep the machine code on disk if possible."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither the package nor the user's cache folder can be written
+        return numba.njit(nogil=True)(function)
+
+
+@_compile
 def _draw(points, weight, faces, width, near, face_index, depth, bary):
     """Draw one view into ``face_index``, ``depth`` and ``bary`` (filled with -1, inf and 0).
 
