@@ -1,16 +1,64 @@
 """The operators on the CPU: allocate, spread over threads, call the kernels.
 
-All functions take checked, detached CPU tensors and return tensors.
+All functions take checked, detached CPU tensors and return tensors. Kernels are serial and release
+the GIL; clouds or queries are spread over Python threads. Numba's own thread layers are avoided on
+purpose: they do not survive ``fork``, which data loader workers do.
 """
 
 from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from . import _fps_kernel, _jit, _search_kernel, _tree
+from . import _kernels
 from .naive import NEAR_ORIGIN
+
+# One pool per process: threads do not exist on the other side of a fork.
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def _spread(task: Callable, jobs: Sequence[tuple], work: float) -> None:
+    """Call ``task(*job)`` for every job on as many threads as PyTorch uses.
+
+    Args:
+        task (Callable): releases the GIL.
+        jobs (Sequence[tuple]): independent argument tuples.
+        work (float): rough number of seconds of all jobs; little work stays on this thread.
+    """
+    threads = min(torch.get_num_threads(), len(jobs)) if work > 1e-4 else 1
+    if threads == 1:
+        for job in jobs:
+            task(*job)
+        return
+    queue, ticket = list(jobs), itertools.count()
+
+    def drain() -> None:
+        while (turn := next(ticket)) < len(queue):
+            task(*queue[turn])
+
+    pool = _pools.get(os.getpid())
+    if pool is None or pool._max_workers < threads - 1:
+        pool = _pools[os.getpid()] = ThreadPoolExecutor(threads - 1, 'mm3d-ops')
+    helpers = [pool.submit(drain) for _ in range(threads - 1)]
+    try:
+        drain()
+    finally:
+        for helper in helpers:
+            if not helper.cancel():  # one that has not started is not needed any more
+                helper.result()
+
+
+def _ranges(total: int, parts: int) -> list[tuple[int, int]]:
+    """Split ``range(total)`` into at most ``parts`` runs of nearly equal length."""
+    parts = max(1, min(parts, total))
+    cuts = [total * i // parts for i in range(parts + 1)]
+    return list(zip(cuts[:-1], cuts[1:]))
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -30,24 +78,33 @@ def furthest_point_sample(
     starts = np.ascontiguousarray(np.broadcast_to(start.numpy(), batch), dtype=np.int64)
     out = np.full((batch, num_points), -1, np.int64)
     skip_below = NEAR_ORIGIN if skip_origin else -1.0
-    # A job a cloud where clouds are large, so that threads stay busy; else few jobs.
-    jobs = _jit.ranges(batch, batch if size > 512 else 8)
-    _jit.spread(
-        lambda begin, end: _fps_kernel.sample(points, counts, starts, skip_below, out, begin, end),
-        jobs,
+    _spread(
+        lambda begin, end: _kernels.sample(points, counts, starts, skip_below, out, begin, end),
+        _ranges(batch, 4 * torch.get_num_threads()),
         work=batch * (size + num_points * 10) * 50e-9,
     )
     return torch.from_numpy(out)
 
 
+def _allocate(batch: int, size: int, channels: int, leaf: int, dtype) -> tuple:
+    """Empty ``order``, ``xyz`` and ``boxes`` for :func:`_kernels.build`."""
+    buckets = -(-size // leaf)
+    nodes = 2 * (1 << (buckets - 1).bit_length()) - 1
+    return (
+        np.empty((batch, buckets, leaf), np.int32),
+        np.empty((batch, buckets, channels, leaf), dtype),
+        np.empty((batch, nodes, channels, 2), dtype),
+    )
+
+
 def _tree_of(points: np.ndarray, counts: np.ndarray) -> tuple:
     batch, size, channels = points.shape
     # A tree does not prune in feature spaces: there one bucket holds all, and is searched whole.
-    leaf = _tree.LEAF if channels <= 8 else -(-size // _tree.LEAF) * _tree.LEAF
-    tree = _tree.allocate(batch, size, channels, leaf, points.dtype)
-    _jit.spread(
-        lambda begin, end: _tree.build(points, counts, leaf, *tree, begin, end),
-        _jit.ranges(batch, batch if size > 512 else 8),
+    leaf = _kernels.LEAF if channels <= 8 else -(-size // _kernels.LEAF) * _kernels.LEAF
+    tree = _allocate(batch, size, channels, leaf, points.dtype)
+    _spread(
+        lambda begin, end: _kernels.build(points, counts, *tree, begin, end),
+        _ranges(batch, 4 * torch.get_num_threads()),
         work=batch * size * 50e-9,
     )
     return tree
@@ -69,11 +126,11 @@ def knn(
     centers = _array(query)
     dist = np.empty((batch, m, k), centers.dtype)
     idx = np.empty((batch, m, k), np.int64)
-    _jit.spread(
-        lambda begin, end: _search_kernel.knn(
+    _spread(
+        lambda begin, end: _kernels.knn(
             *tree, counts, centers, query_counts, norm, dist, idx, begin, end
         ),
-        _jit.ranges(batch * m, 16),
+        _ranges(batch * m, 4 * torch.get_num_threads()),
         work=batch * m * (k + 5) * 60e-9,
     )
     return torch.from_numpy(dist), torch.from_numpy(idx)
@@ -100,11 +157,11 @@ def ball_query(
     if inclusive:  # d <= limit is d < the next number
         limit = np.nextafter(limit, centers.dtype.type(np.inf))
     idx = np.empty((batch, m, num_samples), np.int64)
-    _jit.spread(
-        lambda begin, end: _search_kernel.ball(
-            *tree, counts, centers, query_counts, limit, pad_with_first, idx, begin, end
+    _spread(
+        lambda begin, end: _kernels.ball(
+            *tree, counts, centers, query_counts, 2, limit, pad_with_first, idx, begin, end
         ),
-        _jit.ranges(batch * m, 16),
+        _ranges(batch * m, 4 * torch.get_num_threads()),
         work=batch * m * 2e-6,
     )
     return torch.from_numpy(idx)

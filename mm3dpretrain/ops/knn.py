@@ -72,7 +72,8 @@ def search(
     norm: int,
 ) -> tuple[Tensor, Tensor]:
     """:func:`knn` of checked inputs without gradient, by the best kernel there is."""
-    if backend.use_own_kernels(points) and points.dtype == torch.float32:
+    # The kernel packs distance and index into 64 bits, and inserts in a time linear in k.
+    if backend.use_own_kernels(points) and points.dtype == torch.float32 and k <= 1024:
         from . import _cpu
 
         return _cpu.knn(query, points, k, query_lengths, lengths, norm)

@@ -60,11 +60,11 @@ KINDS = ['normal', 'grid', 'duplicates', 'same', 'plane', 'outlier', 'lidar']
 
 
 @pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('size', [1, 5, 97, 700, 3000])
+@pytest.mark.parametrize('size', [1, 65, 700, 3000])
 def test_equals_naive_twin(kind, size):
     for channels, dtype in ((3, torch.float32), (6, torch.float32), (2, torch.float64)):
         xyz = make_clouds(kind, 3, size, channels, dtype)
-        num = min(size, 120)
+        num = min(size, 80)
         lengths = torch.tensor([size, max(1, size // 2), 1])
         start = torch.tensor([size - 1, 0, 0])
         for skip in (False, True):
@@ -134,5 +134,11 @@ def test_infinite_point_is_named():
     xyz[1, 5, 2] = float('-inf')
     with pytest.raises(ValueError, match=r'xyz\[1, 5\]'):
         ops.furthest_point_sample(xyz, 4)
-    large = torch.full((1, 8, 3), 3e38)  # finite, though the sum is not
-    assert ops.furthest_point_sample(large, 2).tolist() == [[0, 0]]
+
+
+def test_huge_coordinates():
+    """Finite, though sums and squares are not."""
+    same = torch.full((1, 8, 3), 3e38)
+    assert ops.furthest_point_sample(same, 2).tolist() == [[0, 0]]
+    xyz = torch.randn(2, 500, 3) * 1e25
+    assert torch.equal(ops.furthest_point_sample(xyz, 40), naive.furthest_point_sample(xyz, 40))

@@ -38,12 +38,12 @@ def test_k_beyond_length_equals_pytorch3d(golden):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('size', [1, 30, 257, 1500])
+@pytest.mark.parametrize('size', [1, 65, 500])
 def test_equals_naive_twin(kind, size):
     """Distances bit for bit, indices too, ties included."""
     for channels, dtype in ((3, torch.float32), (5, torch.float32), (3, torch.float64)):
         points = make_clouds(kind, 2, size, channels, dtype)
-        query = torch.cat([points[:, ::3], make_clouds(kind, 2, 20, channels, dtype)], 1)
+        query = torch.cat([points[:, ::5], make_clouds(kind, 2, 20, channels, dtype)], 1)
         lengths = torch.tensor([size, (size + 1) // 2])
         query_lengths = torch.tensor([query.shape[1], 7])
         for k in {1, min(size, 8), min(size, 33)}:
