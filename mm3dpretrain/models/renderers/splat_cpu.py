@@ -1,9 +1,9 @@
 """Splatting on the CPU with compiled loops. Same results as ``splat_torch``, many times faster.
 
-Two passes over the footprints, one for the z-buffer and one for the blend, and one more for the
-gradients. No list of fragments is kept, so the memory is that of the maps. Pictures are divided
-among threads; each picture is computed by one thread in the order of the points, which makes the
-result independent of the number of threads and of the rest of the batch.
+One pass over the footprints from front to back, and one for the gradients. No list of fragments is
+kept, so the memory is that of the maps. Pictures are divided among threads; each is computed by one
+thread, in the order of depth, which makes the result independent of the number of threads and of
+the rest of the batch.
 """
 
 from __future__ import annotations
@@ -23,57 +23,79 @@ from .splat_torch import FRONT_WEIGHT
 
 _KERNEL_IDS = {'disc': 0, 'quadratic': 1, 'cosine': 2}
 _jit = numba.njit(nogil=True, cache=True, error_model='numpy')
+_inline = numba.njit(nogil=True, cache=True, inline='always')
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
+# Nested series, from inside out: cos y = 1 - t/(1 2) (1 - t/(3 4) (1 - ...)) and
+# sin y / y = 1 - t/(2 3) (1 - t/(4 5) (1 - ...)) with t = y^2. For y <= pi/2 the terms left out
+# are below 1e-17. Several times cheaper than a root and a cosine.
+_COS = tuple(1.0 / (n * (n + 1)) for n in range(21, 0, -2))
+_SINC = tuple(1.0 / (n * (n + 1)) for n in range(22, 1, -2))
+_QUARTER_PI2 = math.pi**2 / 4
 
-@numba.njit(nogil=True, cache=True, inline='always')
+
+@_inline
 def _bounds(centre, inv_radius, size):
     """First and one past the last pixel whose centre can lie in the footprint."""
-    half = 0.5
-    low = max(centre - 1.0 / inv_radius - half, 0.0)
-    high = min(centre + 1.0 / inv_radius - half, size - 1.0)
+    radius = 1.0 / inv_radius
+    low = max(centre - radius - 0.5, 0.0)
+    high = min(centre + radius - 0.5, size - 1.0)
     if not low <= high:
         return 0, 0
     return int(math.ceil(low)), int(math.floor(high)) + 1
 
 
-@numba.njit(nogil=True, cache=True, inline='always')
+@_inline
+def _half_cosine(q):
+    """cos(pi sqrt(q) / 2)."""
+    t = _QUARTER_PI2 * q
+    c = 1.0
+    for r in _COS:
+        c = 1.0 - t * r * c
+    return c
+
+
+@_inline
 def _weight(kernel, q):
     if kernel == 0:
         return 1.0
     if kernel == 1:
         return 1.0 - q
-    return 0.5 + 0.5 * math.cos(math.pi * math.sqrt(q))
+    c = _half_cosine(q)  # 0.5 + 0.5 cos(2 y) = cos(y)^2
+    return c * c
 
 
-@numba.njit(nogil=True, cache=True, inline='always')
+@_inline
 def _weight_slope(kernel, q):
     """Derivative of the weight with respect to q."""
     if kernel == 0:
         return 0.0
     if kernel == 1:
         return -1.0
-    if q < 1e-12:
-        return -0.25 * math.pi * math.pi
-    root = math.sqrt(q)
-    return -0.25 * math.pi * math.sin(math.pi * root) / root
+    t = _QUARTER_PI2 * q
+    s = 1.0
+    for r in _SINC:
+        s = 1.0 - t * r * s
+    return -_QUARTER_PI2 * s * _half_cosine(q)
 
 
 @_jit
 def _forward(
-    start, stop, views, kernel, tolerance, front_weight,
-    uv, z, inv_radius, valid, features,
-    depth, mask, index, total, rendered,
+    start, stop, views, kernel, inv_tolerance, front_weight,
+    uv, z, inv_radius, order, count, features,
+    depth, mask, index, inv_total, rendered,
 ):  # fmt: skip
     height, width = depth.shape[1:]
-    num_points, channels = z.shape[1], features.shape[2]
+    channels = features.shape[2]
     scalar = uv.dtype.type
+    nearest = np.empty((height, width), uv.dtype)
+    # depth from which on nothing matters any more in the pixel
+    closed = np.empty((height, width), uv.dtype)
     for s in range(start, stop):
         feature = features[s // views]
-        nearest = np.full((height, width), np.inf, uv.dtype)
-        for k in range(num_points):
-            if not valid[s, k]:
-                continue
+        closed[:] = np.inf
+        for n in range(count[s]):
+            k = order[s, n]
             u, v, zk = uv[s, k, 0], uv[s, k, 1], z[s, k]
             su, sv = inv_radius[s, k, 0], inv_radius[s, k, 1]
             j0, j1 = _bounds(u, su, width)
@@ -81,71 +103,62 @@ def _forward(
             for i in range(i0, i1):
                 dv = (scalar(i + 0.5) - v) * sv
                 for j in range(j0, j1):
-                    nearer = zk < nearest[i, j]
-                    if not nearer and mask[s, i, j] >= 1:
-                        continue
-                    du = (scalar(j + 0.5) - u) * su
-                    q = du * du + dv * dv
-                    if not q < 1:
-                        continue
-                    if mask[s, i, j] < 1:
-                        mask[s, i, j] += _weight(kernel, q)
-                    if nearer:
-                        nearest[i, j] = zk
-                        index[s, i, j] = k
-        for k in range(num_points):
-            if not valid[s, k]:
-                continue
-            u, v, zk = uv[s, k, 0], uv[s, k, 1], z[s, k]
-            su, sv = inv_radius[s, k, 0], inv_radius[s, k, 1]
-            j0, j1 = _bounds(u, su, width)
-            i0, i1 = _bounds(v, sv, height)
-            for i in range(i0, i1):
-                dv = (scalar(i + 0.5) - v) * sv
-                for j in range(j0, j1):
-                    front = index[s, i, j] == k
-                    behind = zk - nearest[i, j]
-                    if not front and behind >= tolerance:
+                    if zk >= closed[i, j]:
                         continue
                     du = (scalar(j + 0.5) - u) * su
                     q = du * du + dv * dv
                     if not q < 1:
                         continue
                     a = _weight(kernel, q)
-                    if tolerance > 0:
-                        a *= 1 - behind / tolerance
-                    if front:
+                    covered = mask[s, i, j]
+                    if covered < 1:
+                        covered += a
+                        mask[s, i, j] = covered
+                    if index[s, i, j] < 0:
+                        index[s, i, j] = k
+                        nearest[i, j] = zk
                         a += front_weight
-                    total[s, i, j] += a
-                    depth[s, i, j] += a * zk
-                    for c in range(channels):
-                        rendered[s, i, j, c] += a * feature[k, c]
+                    else:
+                        # without tolerance its inverse is infinite, and 0 * inf is not above 0
+                        fade = 1.0 - (zk - nearest[i, j]) * inv_tolerance
+                        if not fade > 0:
+                            a = 0.0
+                        else:
+                            a *= fade
+                    if covered >= 1:
+                        closed[i, j] = nearest[i, j] + 1.0 / inv_tolerance
+                    if a > 0:
+                        inv_total[s, i, j] += a
+                        depth[s, i, j] += a * zk
+                        for c in range(channels):
+                            rendered[s, i, j, c] += a * feature[k, c]
         for i in range(height):
             for j in range(width):
-                mask[s, i, j] = min(mask[s, i, j], 1.0)
                 if index[s, i, j] >= 0:
-                    depth[s, i, j] /= total[s, i, j]
+                    mask[s, i, j] = min(mask[s, i, j], 1.0)
+                    inverse = 1.0 / inv_total[s, i, j]
+                    inv_total[s, i, j] = inverse
+                    depth[s, i, j] *= inverse
                     for c in range(channels):
-                        rendered[s, i, j, c] /= total[s, i, j]
+                        rendered[s, i, j, c] *= inverse
 
 
 @_jit
 def _backward(
-    start, stop, views, kernel, tolerance, front_weight,
-    uv, z, inv_radius, valid, features,
-    depth, mask, index, total, rendered,
+    start, stop, views, kernel, inv_tolerance, front_weight,
+    uv, z, inv_radius, order, count, features,
+    depth, mask, index, inv_total, rendered,
     grad_depth, grad_mask, grad_rendered,
     grad_uv, grad_z, grad_inv_radius, grad_features,
 ):  # fmt: skip
     height, width = depth.shape[1:]
-    num_points, channels = z.shape[1], features.shape[2]
+    channels = features.shape[2]
     want_features = grad_features.shape[2] > 0
     scalar = uv.dtype.type
     for s in range(start, stop):
         feature = features[s // views]
-        for k in range(num_points):
-            if not valid[s, k]:
-                continue
+        for n in range(count[s]):
+            k = order[s, n]
             u, v, zk = uv[s, k, 0], uv[s, k, 1], z[s, k]
             su, sv = inv_radius[s, k, 0], inv_radius[s, k, 1]
             j0, j1 = _bounds(u, su, width)
@@ -157,8 +170,10 @@ def _backward(
                     f = index[s, i, j]
                     if f < 0:
                         continue
-                    behind = zk - z[s, f]
-                    blended = f == k or behind < tolerance
+                    fade = 1.0
+                    if f != k:
+                        fade -= (zk - z[s, f]) * inv_tolerance
+                    blended = fade > 0
                     covering = mask[s, i, j] < 1
                     if not blended and not covering:
                         continue
@@ -171,35 +186,35 @@ def _backward(
                         gw = float(grad_mask[s, i, j])
                     if blended:
                         w = _weight(kernel, q)
-                        fade = 1.0
-                        if tolerance > 0:
-                            fade -= behind / tolerance
+                        inverse = inv_total[s, i, j]
                         share = w * fade
                         if f == k:
                             share += front_weight
-                        share /= total[s, i, j]
-                        ga = grad_depth[s, i, j] * (zk - depth[s, i, j])
+                        share *= inverse
+                        gd = grad_depth[s, i, j]
+                        ga = gd * (zk - depth[s, i, j])
                         for c in range(channels):
                             grad = grad_rendered[s, i, j, c]
                             ga += grad * (feature[k, c] - rendered[s, i, j, c])
                             if want_features:
                                 grad_features[s, k, c] += grad * share
-                        ga /= total[s, i, j]
+                        ga *= inverse
                         gw += ga * fade
-                        gz += grad_depth[s, i, j] * share
-                        if tolerance > 0 and f != k:
-                            grad_z[s, f] += ga * w / tolerance
-                            gz -= ga * w / tolerance
+                        gz += gd * share
+                        if f != k:
+                            grad_fade = ga * w * inv_tolerance
+                            grad_z[s, f] += grad_fade
+                            gz -= grad_fade
                     gq = 2.0 * gw * _weight_slope(kernel, q)
-                    gu -= gq * du * su
-                    gv -= gq * dv * sv
-                    gsu += gq * du * du / su
-                    gsv += gq * dv * dv / sv
-            grad_uv[s, k, 0] = gu
-            grad_uv[s, k, 1] = gv
+                    gu += gq * du
+                    gv += gq * dv
+                    gsu += gq * du * du
+                    gsv += gq * dv * dv
+            grad_uv[s, k, 0] = -gu * su
+            grad_uv[s, k, 1] = -gv * sv
             grad_z[s, k] += gz
-            grad_inv_radius[s, k, 0] = gsu
-            grad_inv_radius[s, k, 1] = gsv
+            grad_inv_radius[s, k, 0] = gsu / su
+            grad_inv_radius[s, k, 1] = gsv / sv
 
 
 def _in_threads(function: Callable, num_pictures: int, *args) -> None:
@@ -230,13 +245,17 @@ class _Splat(torch.autograd.Function):
     def forward(ctx, uv, z, inv_radius, valid, features, image_size, kernel, tolerance):
         (pictures, _), channels = z.shape, features.shape[2]
         shape = (pictures, *image_size)
-        depth, mask, total = (z.new_zeros(shape) for _ in range(3))
+        depth, mask, inv_total = (z.new_zeros(shape) for _ in range(3))
         index = torch.full(shape, -1)
         rendered = z.new_zeros(*shape, channels)
+        # stable: of equal depths the lowest index comes first
+        order = torch.sort(z.masked_fill(~valid, math.inf), stable=True).indices
+        count = valid.sum(1)
         views = pictures // max(features.shape[0], 1)
-        ctx.settings = (views, _KERNEL_IDS[kernel], tolerance, FRONT_WEIGHT)
-        inputs = (uv, z, inv_radius, valid, features)
-        maps = (depth, mask, index, total, rendered)
+        inv_tolerance = 1 / tolerance if tolerance > 0 else math.inf
+        ctx.settings = (views, _KERNEL_IDS[kernel], inv_tolerance, FRONT_WEIGHT)
+        inputs = (uv, z, inv_radius, order, count, features)
+        maps = (depth, mask, index, inv_total, rendered)
         _in_threads(_forward, pictures, *ctx.settings, *_arrays(*inputs, *maps))
         ctx.save_for_backward(*inputs, *maps)
         ctx.mark_non_differentiable(index)
@@ -246,9 +265,10 @@ class _Splat(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_depth, grad_mask, _, grad_rendered):
         saved = ctx.saved_tensors
-        uv, z, inv_radius, _, features = saved[:5]
-        grads = [torch.zeros_like(t, memory_format=torch.contiguous_format)
-                 for t in (uv, z, inv_radius)]  # fmt: skip
+        uv, z, inv_radius, _, _, features = saved[:6]
+        grads = [
+            torch.zeros_like(t, memory_format=torch.contiguous_format) for t in (uv, z, inv_radius)
+        ]
         channels = features.shape[2] if ctx.needs_input_grad[4] else 0
         grad_features = z.new_zeros(*z.shape, channels)
         arrays = _arrays(*saved, grad_depth, grad_mask, grad_rendered, *grads, grad_features)
@@ -258,7 +278,7 @@ class _Splat(torch.autograd.Function):
             grad_features = grad_features.unflatten(0, (-1, views)).sum(1)
         else:
             grad_features = None
-        return (*grads[:3], None, grad_features, None, None, None)
+        return (*grads, None, grad_features, None, None, None)
 
 
 def splat_cpu(

@@ -1,0 +1,196 @@
+"""Time the point renderer, forward and backward, against its twins and every installed peer.
+
+A pass renders depth, mask and three feature channels and sends gradients back to points and
+features. All contestants of a case take turns, so that a busy machine slows all of them alike:
+read the ratios. The first pass, which compiles or loads, is not timed.
+
+Examples::
+
+    python tools/analysis_tools/benchmark_render.py
+    python tools/analysis_tools/benchmark_render.py --repeats 20 --json render.json
+    python tools/analysis_tools/benchmark_render.py --device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+# clouds, points, views, side of the picture, radius in pixels
+CASES = (
+    (8, 2048, 4, 224, 3.0),
+    (8, 2048, 1, 224, 3.0),
+    (8, 2048, 1, 224, 5.0),
+    (8, 1024, 1, 64, 3.0),
+    (1, 64, 1, 24, 3.0),
+)
+# The naive twin needs seconds for the last case already.
+NAIVE_LIMIT = 64 * 24 * 24
+# A contestant gets fewer turns than asked for if they would take longer than this.
+SECONDS = 10
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--cases', type=int, nargs='+', choices=range(1, len(CASES) + 1),
+                        default=range(1, len(CASES) + 1), help='which cases')  # fmt: skip
+    parser.add_argument('--repeats', type=int, default=9, help='turns of each contestant')
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads of everybody')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--json', type=Path, help='write the figures to this file')
+    args = parser.parse_args(argv)
+    if args.repeats < 1 or args.threads < 1:
+        parser.error('--repeats and --threads must be at least 1')
+    return args
+
+
+def scene(clouds: int, points: int, device: str):
+    """Points (B, N, 3) on unit spheres and features (B, N, 3), both with gradients."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    xyz = torch.randn(clouds, points, 3, generator=generator)
+    xyz = torch.nn.functional.normalize(xyz, dim=-1).to(device).requires_grad_()
+    features = torch.rand(clouds, points, 3, generator=generator).to(device).requires_grad_()
+    return xyz, features
+
+
+def contestants(case: tuple, device: str) -> dict[str, Callable]:
+    """A forward and backward pass of everybody who can run the case."""
+    from mm3dpretrain.models.renderers import PointSplatRenderer, cube_corner_views
+
+    clouds, points, views, side, radius = case
+    xyz, features = scene(clouds, points, device)
+    cameras = cube_corner_views(side).select_views(list(range(views))).to(device)
+
+    def run(renderer) -> None:
+        xyz.grad = features.grad = None
+        output = renderer(xyz, cameras, features)
+        (output.depth.mean() + output.mask.mean() + output.features.mean()).backward()
+
+    runs = {}
+    for kernel in ('cosine', 'quadratic'):
+        ours = PointSplatRenderer(radius, kernel=kernel)
+        runs[f'ours, {kernel}'] = lambda r=ours: run(r)
+    if device == 'cpu':
+        plain = PointSplatRenderer(radius, backend='torch')
+        runs['ours, plain torch'] = lambda: run(plain)
+    if clouds * views * points * side * side <= NAIVE_LIMIT:
+        naive = PointSplatRenderer(radius, backend='naive')
+        runs['naive twin'] = lambda: run(naive)
+    peer = pytorch3d_pass(xyz, features, cameras, radius)
+    if peer is not None:
+        runs['pytorch3d, 8 points a pixel'] = peer
+    return runs
+
+
+def pytorch3d_pass(xyz, features, cameras, radius: float) -> Callable | None:
+    """PyTorch3D's point rasteriser with alpha compositing, orthographic; None if not installed."""
+    try:
+        renderer = importlib.import_module('pytorch3d.renderer')
+        pointclouds = importlib.import_module('pytorch3d.structures').Pointclouds
+    except Exception:  # a broken extension may raise anything
+        return None
+    import torch
+
+    clouds, views, side = len(xyz), cameras.num_views, cameras.image_size[0]
+    # its cameras are x left, y up and multiply row vectors; scale 1 is ours
+    flip = torch.tensor([-1.0, -1.0, 1.0], device=xyz.device)
+    rotation = (cameras.extrinsics[0, :, :3, :3] * flip[:, None]).mT.repeat(clouds, 1, 1)
+    translation = (cameras.extrinsics[0, :, :3, 3] * flip).repeat(clouds, 1)
+    peer_cameras = renderer.FoVOrthographicCameras(
+        R=rotation, T=translation, device=xyz.device, znear=0.1, zfar=10.0
+    )
+    settings = renderer.PointsRasterizationSettings(
+        image_size=side, radius=2 * radius / side, points_per_pixel=8
+    )
+    rasterize = renderer.PointsRasterizer(cameras=peer_cameras, raster_settings=settings)
+    composite = renderer.AlphaCompositor()
+
+    def run() -> None:
+        xyz.grad = features.grad = None
+        batch = pointclouds(
+            points=xyz.repeat_interleave(views, 0), features=features.repeat_interleave(views, 0)
+        )
+        fragments = rasterize(batch)
+        weights = 1 - fragments.dists.permute(0, 3, 1, 2) / settings.radius**2
+        index = fragments.idx.long().permute(0, 3, 1, 2)
+        image = composite(index, weights, batch.features_packed().T)
+        depth = fragments.zbuf[..., 0].clamp(min=0)
+        (image.mean() + depth.mean()).backward()
+
+    return run
+
+
+def take_turns(runs: dict[str, Callable], repeats: int, device: str) -> dict[str, dict]:
+    """Median and minimum in ms of every contestant, interleaved; slow ones skip turns."""
+    import torch
+
+    wait = torch.cuda.synchronize if device.startswith('cuda') else (lambda: None)
+    turns, times = {}, {name: [] for name in runs}
+    for name, run in runs.items():
+        run()
+        wait()
+        start = time.perf_counter()
+        run()
+        wait()
+        turns[name] = max(1, min(repeats, int(SECONDS / (time.perf_counter() - start))))
+    for turn in range(repeats):
+        for name, run in runs.items():
+            if turn >= turns[name]:
+                continue
+            start = time.perf_counter()
+            run()
+            wait()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {
+        name: dict(median_ms=statistics.median(t), min_ms=min(t), turns=len(t))
+        for name, t in times.items()
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the cases, print a table, write the figures. Returns the exit code."""
+    args = parse_args(argv)
+    import torch
+
+    if args.device.startswith('cuda') and not torch.cuda.is_available():
+        print('error: --device cuda, but torch sees no CUDA device', file=sys.stderr)
+        return 1
+    torch.set_num_threads(args.threads)
+    report = dict(device=args.device, threads=args.threads, torch=torch.__version__, cases=[])
+    for number in args.cases:
+        clouds, points, views, side, radius = case = CASES[number - 1]
+        name = f'{clouds} x {points} points, {views} views of {side} x {side}, radius {radius:g} px'
+        print(f'\n{name}, forward and backward', flush=True)
+        results = take_turns(contestants(case, args.device), args.repeats, args.device)
+        ours = results['ours, cosine']['median_ms']
+        for contestant, figures in results.items():
+            figures['ratio'] = figures['median_ms'] / ours
+            print(
+                f'  {contestant:30s} median {figures["median_ms"]:9.2f} ms   '
+                f'min {figures["min_ms"]:9.2f} ms   {figures["ratio"]:7.2f} x',
+                flush=True,
+            )
+        report['cases'].append(dict(name=name, results=results))
+    if args.json:
+        from mm3dpretrain.datasets.io import atomic_path
+
+        with atomic_path(args.json) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + '\n')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
