@@ -30,10 +30,10 @@ CASES = (
     (8, 2048, 1, 224, 3.0),
     (8, 2048, 1, 224, 5.0),
     (8, 1024, 1, 64, 3.0),
-    (1, 64, 1, 24, 3.0),
+    (1, 32, 1, 16, 2.0),
 )
-# The naive twin needs seconds for the last case already.
-NAIVE_LIMIT = 64 * 24 * 24
+# The naive twin needs half a second for the last case already.
+NAIVE_LIMIT = 32 * 16 * 16
 # A contestant gets fewer turns than asked for if they would take longer than this.
 SECONDS = 10
 

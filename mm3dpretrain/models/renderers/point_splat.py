@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -132,8 +133,9 @@ class PointSplatRenderer(BaseRenderer):
                 f'features must be (B, N, C) with B, N = {tuple(points.shape[:2])}, '
                 f'got {tuple(features.shape)}'
             )
-        with torch.autocast(points.device.type, enabled=False):
-            # half precision cannot tell neighbouring pixels of a large picture apart
+        # half precision cannot tell neighbouring pixels of a large picture apart
+        autocasts = points.device.type in ('cpu', 'cuda')
+        with torch.autocast(points.device.type, enabled=False) if autocasts else nullcontext():
             if points.dtype not in (torch.float32, torch.float64):
                 points = points.float()
             if features is not None:
