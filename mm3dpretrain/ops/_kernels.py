@@ -384,13 +384,20 @@ def knn(order, xyz, boxes, lengths, query, query_lengths, norm, dist, idx, begin
             if near > limit:
                 continue
             bucket_distances(xyz, b, first, center, norm, fresh)
-            for j in range(leaf):
-                new = (np.uint64(fresh_bits[j]) << SHIFT) | np.uint64(order[b, first, j])
-                if new < best[0]:
-                    # Drop the worst and insert in one pass of minima and maxima: vector
-                    # instructions, where a search for the place would be a mispredicted branch.
-                    for p in range(k):
-                        best[p] = max(best[p + 1], min(best[p], new))
+            if k == 1:  # the Chamfer distance: a plain minimum, without branches
+                low = best[0]
+                for j in range(leaf):
+                    new = (np.uint64(fresh_bits[j]) << SHIFT) | np.uint64(order[b, first, j])
+                    low = min(low, new)
+                best[0] = low
+            else:
+                for j in range(leaf):
+                    new = (np.uint64(fresh_bits[j]) << SHIFT) | np.uint64(order[b, first, j])
+                    if new < best[0]:
+                        # Drop the worst and insert in one pass of minima and maxima: vector
+                        # instructions, where searching the place would be a mispredicted branch.
+                        for p in range(k):
+                            best[p] = max(best[p + 1], min(best[p], new))
             worst_bits[0] = np.uint32(best[0] >> SHIFT)
         for j in range(k):
             dist_bits[b, i, j] = np.uint32(best[k - 1 - j] >> SHIFT)

@@ -116,6 +116,6 @@ class _Neighbors(torch.autograd.Function):
         grad_points = None
         if ctx.needs_input_grad[1]:
             grad_points = torch.zeros_like(points).view(-1, channels)
-            grad_points = grad_points.index_add(0, rows, slope.reshape(-1, channels), alpha=-1)
+            grad_points = grad_points.index_add(0, rows, -slope.reshape(-1, channels))
             grad_points = grad_points.view_as(points)
         return grad_query, grad_points, None, None, None, None
