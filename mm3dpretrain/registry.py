@@ -25,6 +25,7 @@ from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 SCOPE = 'mm3dpretrain'
@@ -48,6 +49,12 @@ MODEL_WRAPPERS = Registry(
     parent=MMENGINE_MODEL_WRAPPERS,
     scope=SCOPE,
     locations=['mm3dpretrain.engine'],
+)
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer',
+    parent=MMENGINE_WEIGHT_INITIALIZERS,
+    scope=SCOPE,
+    locations=['mm3dpretrain.models'],
 )
 # Differentiable renderers: `forward(geometry, cameras, features=None) -> RenderOutput`.
 RENDERERS = Registry('renderer', scope=SCOPE, locations=['mm3dpretrain.models.renderers'])

@@ -12,6 +12,8 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='IterSeedHook'),
     dict(type='CheckpointMetaHook'),
+    # says how many weights came from a checkpoint, and stops where none did
+    dict(type='LoadReportHook'),
 ]
 
 env_cfg = dict(

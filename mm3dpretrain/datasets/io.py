@@ -350,5 +350,8 @@ def list_images(folder: str | os.PathLike) -> list[str]:
     return sorted(
         name
         for name in names
-        if name.lower().endswith(IMAGE_SUFFIXES) and 'depth' not in name.lower()
+        if name.lower().endswith(IMAGE_SUFFIXES)
+        and 'depth' not in name.lower()
+        # what a writer that was killed left behind
+        and not name.startswith('.')
     )

@@ -31,7 +31,7 @@ def load_plugins() -> list[str]:
             continue
         try:
             entry.load()
-        except Exception as error:  # noqa: BLE001 - third-party code may raise anything
+        except Exception as error:  # third-party code may raise anything
             print_log(
                 f'plug-in {entry.name!r} ({entry.value}) could not be imported and is left out: '
                 f'{type(error).__name__}: {error}',

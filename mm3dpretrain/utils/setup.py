@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 from mmengine.config import Config
@@ -33,4 +34,13 @@ def prepare_runtime(config: str | os.PathLike | Config, options: dict | None = N
         config.merge_from_dict(options)
     init_default_scope(config.get('default_scope', 'mm3dpretrain'))
     load_plugins()
+    _allow_open_files()
     return config
+
+
+def _allow_open_files(wanted: int = 65536) -> None:
+    """Raise the soft limit of open files: every tensor that a loader process sends costs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 import torch
 
-from mm3dpretrain.models.renderers.views import orbit_views
-
 
 def draw_points(
     points: np.ndarray,
@@ -28,6 +26,9 @@ def draw_points(
     Returns:
         (size, size, 3) uint8 RGB on white.
     """
+    # drawing shall not import all models with this module
+    from mm3dpretrain.models.renderers.views import orbit_views
+
     cameras = orbit_views(
         1, elevation=20, distance=4, image_size=size, up_axis=up_axis, start_azimuth=azimuth
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mm3dpretrain.datasets.io import atomic_path
+from mm3dpretrain.registry import HOOKS
 from mm3dpretrain.utils import prepare_runtime
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +37,33 @@ class Steps:
         yield
         self.seconds[name] = time.perf_counter() - start
         print(f'    done in {self.seconds[name]:.0f} s', flush=True)
+
+
+@HOOKS.register_module()
+class ProgressLineHook(Hook):
+    """One line that tells how far a training is, its loss and the time left."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner) -> None:
+        """Remember where and when this run started."""
+        self.start, self.first, self.shown = time.perf_counter(), runner.iter, 0.0
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Renew the line: every second on a terminal, every 20 seconds in a file."""
+        now, done = time.perf_counter(), runner.iter + 1
+        last = done == runner.max_iters
+        pause = 1 if sys.stdout.isatty() else 20
+        if now - self.shown < pause and not last:
+            return
+        self.shown = now
+        left = (now - self.start) / (done - self.first) * (runner.max_iters - done)
+        line = (
+            f'    iteration {done}/{runner.max_iters}  epoch {runner.epoch + 1}/'
+            f'{runner.max_epochs}  loss {float(outputs["loss"]):.3f}  {left:.0f} s left'
+        )
+        end = '\r' if sys.stdout.isatty() and not last else '\n'
+        print(f'{line:<76}', end=end, flush=True)
 
 
 def write_json(path: Path, value: dict) -> None:
@@ -71,6 +101,9 @@ def train(config: str, work_dir: Path, options: dict, fresh: bool, scale: float 
         print(f'    already trained: {latest} (--fresh trains again)')
         return Path(latest)
     cfg.resume, cfg.load_from = latest is not None, latest
+    # one line on the screen; the log file and scalars.json hold the rest
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='ProgressLineHook')]
+    cfg.log_level = 'ERROR'
     Runner.from_cfg(cfg).train()
     return Path(find_latest_checkpoint(str(work_dir)))
 

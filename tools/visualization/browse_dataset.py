@@ -17,13 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2
 import numpy as np
-import torch
 
 from mm3dpretrain.datasets import SampleError
 from mm3dpretrain.datasets.io import atomic_path
-from mm3dpretrain.models.renderers.views import orbit_views
 from mm3dpretrain.registry import DATASETS
 from mm3dpretrain.utils import prepare_runtime
+from mm3dpretrain.visualization import draw_points
 
 TITLE_HEIGHT = 18
 
@@ -58,30 +57,6 @@ def point_colors(points: np.ndarray, channels: tuple[str, ...], part: np.ndarray
         start = channels.index('r')
         return np.uint8(np.clip(points[:, start : start + 3], 0, 1) * 255)
     return None
-
-
-def draw_points(
-    points: np.ndarray,
-    size: int,
-    colors: np.ndarray | None = None,
-    azimuth: float = 30.0,
-    up_axis: str = 'y',
-) -> np.ndarray:
-    """Picture (size, size, 3) uint8 of points (N, >= 3), near ones over far ones."""
-    cameras = orbit_views(
-        1, elevation=20, distance=4, image_size=size, up_axis=up_axis, start_azimuth=azimuth
-    )
-    uv, depth = cameras.project(torch.from_numpy(np.ascontiguousarray(points[None, :, :3])))
-    uv, depth = uv[0, 0].numpy(), depth[0, 0].numpy()
-    if colors is None:
-        shade = np.interp(depth, [depth.min(), depth.max() + 1e-6], [30, 200])
-        colors = np.repeat(shade[:, None], 3, 1)
-    picture = np.full((size, size, 3), 255, np.uint8)
-    radius = max(1, size // 96)
-    for index in np.argsort(-depth):
-        center = (int(uv[index, 0]), int(uv[index, 1]))
-        cv2.circle(picture, center, radius, [int(c) for c in colors[index]], -1)
-    return picture
 
 
 def draw_item(item: dict, size: int) -> np.ndarray:

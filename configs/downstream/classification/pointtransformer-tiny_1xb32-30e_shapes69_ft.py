@@ -19,5 +19,4 @@ model = dict(
     ),
     head=dict(type='ClassificationHead', in_channels=192, num_classes=69),
 )
-custom_hooks = [*_base_.custom_hooks, dict(type='LoadReportHook')]
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

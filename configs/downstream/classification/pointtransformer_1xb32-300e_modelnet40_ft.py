@@ -20,4 +20,3 @@ model = dict(
     ),
     head=dict(type='ClassificationHead', in_channels=768, num_classes=40),
 )
-custom_hooks = [*_base_.custom_hooks, dict(type='LoadReportHook')]

@@ -21,4 +21,3 @@ model = dict(
     ),
     head=dict(type='ClassificationHead', in_channels=768, num_classes=15),
 )
-custom_hooks = [*_base_.custom_hooks, dict(type='LoadReportHook')]
