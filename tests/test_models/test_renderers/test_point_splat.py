@@ -167,7 +167,7 @@ def test_agrees_with_the_mesh_rasterizer(projection):
     )
     faces = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3], [0, 3, 4], [0, 2, 4]])
     points, _, _ = sample_mesh(vertices, faces, 30000, np.random.default_rng(0))
-    cameras = orbit_views(6, 25, image_size=(64, 80), projection=projection)
+    cameras = orbit_views(6, 25, image_size=(96, 120), projection=projection)
     _, depth, _ = rasterize_mesh(vertices, faces, cameras)
     expected = torch.from_numpy(np.asarray(depth))
     output = PointSplatRenderer(radius=0.9, depth_tolerance=0.01, far=5)(
@@ -179,9 +179,13 @@ def test_agrees_with_the_mesh_rasterizer(projection):
     dilated = torch.nn.functional.max_pool2d(inside[:, None].float(), 3, 1, 1)[:, 0] > 0
     assert (drawn & ~dilated).sum() < 0.02 * drawn.sum()
     assert (both.sum((1, 2)) > 0.98 * inside.sum((1, 2))).all() and inside.flatten(1).any(1).all()
-    difference = (output.depth[0] - expected).abs()[both]
-    # a pixel is 0.04 wide and the nearest point of its footprint wins
-    assert difference.median() < 0.02 and (difference < 0.06).float().mean() > 0.97
+    # leave edges out: the nearest of a footprint wins there
+    pool = torch.nn.functional.max_pool2d
+    step = pool(expected[:, None], 3, 1, 1) + pool(-expected[:, None], 3, 1, 1)
+    smooth = inside & (step[:, 0] < 0.1)
+    difference = (output.depth[0] - expected).abs()[smooth]
+    assert smooth.sum() > 1000
+    assert difference.median() < 0.01 and difference.max() < 0.1
 
 
 @pytest.mark.parametrize('backend', FAST)
