@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +30,7 @@ def cloud(name: str, xyz: Tensor, lengths: Tensor | None = None) -> Tensor:
         raise ValueError(f'{name} is empty: shape {tuple(xyz.shape)}')
     # A sum is NaN or infinite if any term is: one cheap pass. Finite terms can overflow it, and
     # padding may hold anything, hence the exact look only when it fails.
-    if not torch.isfinite(xyz.detach().sum()):
+    if not math.isfinite(_sum(xyz.detach())):
         bad = ~torch.isfinite(xyz.detach()).all(-1)
         if lengths is not None:
             bad &= torch.arange(xyz.shape[1], device=xyz.device) < lengths.to(xyz.device)[:, None]
@@ -39,6 +42,14 @@ def cloud(name: str, xyz: Tensor, lengths: Tensor | None = None) -> Tensor:
                 f'{name}[{b}, {n}] = {xyz[b, n].tolist()}; remove them before calling'
             )
     return xyz.float() if xyz.dtype in (torch.float16, torch.bfloat16) else xyz
+
+
+def _sum(values: Tensor) -> float:
+    if values.device.type == 'cpu' and values.dtype != torch.bfloat16:
+        # On this thread: PyTorch's would spin for a while after it and slow the kernels down.
+        with np.errstate(all='ignore'):
+            return float(values.numpy().sum())
+    return float(values.sum())
 
 
 def pair(query_name: str, query: Tensor, name: str, points: Tensor) -> tuple[Tensor, Tensor]:
