@@ -22,8 +22,6 @@ from torch.autograd.function import once_differentiable
 from .splat_torch import FRONT_WEIGHT
 
 _KERNEL_IDS = {'disc': 0, 'quadratic': 1, 'cosine': 2}
-_jit = numba.njit(nogil=True, cache=True, error_model='numpy')
-_inline = numba.njit(nogil=True, cache=True, inline='always')
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 # Nested series, from inside out: cos y = 1 - t/(1 2) (1 - t/(3 4) (1 - ...)) and
@@ -32,6 +30,22 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _COS = tuple(1.0 / (n * (n + 1)) for n in range(21, 0, -2))
 _SINC = tuple(1.0 / (n * (n + 1)) for n in range(22, 1, -2))
 _QUARTER_PI2 = math.pi**2 / 4
+
+
+def _compile(**options) -> Callable:
+    """Compile at the first call, without the GIL; keep the machine code on disk if possible."""
+
+    def decorate(function: Callable) -> Callable:
+        try:
+            return numba.njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # neither the package nor the user's cache folder can be written
+            return numba.njit(nogil=True, **options)(function)
+
+    return decorate
+
+
+_jit = _compile(error_model='numpy')
+_inline = _compile(inline='always')
 
 
 @_inline
