@@ -4,7 +4,7 @@ Prints which keys matched, which are missing and unexpected, and compares the fe
 input before and after. Ends with status 1, and writes nothing, if no key matches, a shape differs
 or the features differ.
 
-    python tools/export_backbone.py work_dirs/demo/drpoint/epoch_40.pth --out encoder.pth
+    python tools/export_backbone.py work_dirs/demo/drpoint/pretrain/epoch_20.pth --out encoder.pth
     python tools/export_backbone.py CHECKPOINT --out encoder.pth --target configs/my_detector.py
 """
 

@@ -1,6 +1,6 @@
 """Score frozen features: linear SVM and kNN, pre-trained beside untrained, over several seeds.
 
-    python tools/probe.py work_dirs/demo/drpoint/epoch_40.pth
+    python tools/probe.py work_dirs/demo/drpoint/pretrain/epoch_20.pth
     python tools/probe.py CHECKPOINT --dataset configs/drpoint/OTHER_RUN.py --baseline
     python tools/probe.py SEED0.pth SEED1.pth SEED2.pth --seeds 0 1 2 --json probe.json
 

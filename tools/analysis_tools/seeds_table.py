@@ -1,8 +1,8 @@
 """Train a config once for each seed, probe all runs, and print one table: the way to a number.
 
     python tools/analysis_tools/seeds_table.py \\
-        configs/drpoint/drpoint_pointtransformer-tiny_1xb32-40e_cc0-shapes69.py \\
-        --tokenizer configs/drpoint/pointdvae_dgcnn-tiny_1xb32-10e_cc0-shapes69.py \\
+        configs/drpoint/drpoint_pointtransformer-tiny_1xb32-12e_cc0-shapes69.py \\
+        --tokenizer configs/drpoint/pointdvae_dgcnn-tiny_1xb32-4e_cc0-shapes69.py \\
         --baseline --json table.json
 
 Runs that were interrupted continue, finished ones are not repeated. The tokenizer, where there is

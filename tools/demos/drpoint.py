@@ -16,7 +16,7 @@ from mm3dpretrain.visualization import draw_curves, draw_reconstructions, read_s
 from ._common import Steps, data_time_share, train, write_json
 
 TOKENIZER = 'drpoint/pointdvae_dgcnn-tiny_1xb32-10e_synthetic.py'
-METHOD = 'drpoint/drpoint_pointtransformer-tiny_1xb32-40e_synthetic.py'
+METHOD = 'drpoint/drpoint_pointtransformer-tiny_1xb32-20e_synthetic.py'
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -134,7 +134,7 @@ Use
         type='Pretrained', checkpoint='{summary['encoder']}'))
 Try next
   python tools/probe.py {summary['checkpoint']}
-  python tools/train.py configs/drpoint/drpoint_pointtransformer-tiny_1xb32-40e_synthetic.py \\
+  python tools/train.py configs/drpoint/drpoint_pointtransformer-tiny_1xb32-20e_synthetic.py \\
       --cfg-options model.loss_weights.dr=0      (an ablation: no rendering loss)
   README.md, "Train on real data"
 {'=' * 78}"""

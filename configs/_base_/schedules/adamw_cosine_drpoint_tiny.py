@@ -1,4 +1,4 @@
-# Of the small DR-Point: 40 epochs.
+# Of the small DR-Point: 20 epochs.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
@@ -6,14 +6,14 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=True, end=2, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=True, end=1, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
-        begin=2,
-        end=40,
+        begin=1,
+        end=20,
         eta_min=1e-5,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(type='ResumableTrainLoop', max_epochs=40)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=20)

@@ -13,7 +13,7 @@ model = dict(
         _base_.model.point_encoder,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/drpoint_pointtransformer-tiny_1xb32-40e_synthetic/epoch_40.pth',
+            checkpoint='work_dirs/drpoint_pointtransformer-tiny_1xb32-20e_synthetic/epoch_20.pth',
             prefix='point_encoder.',
         ),
     ),
