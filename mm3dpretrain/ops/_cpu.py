@@ -78,8 +78,11 @@ def furthest_point_sample(
     starts = np.ascontiguousarray(np.broadcast_to(start.numpy(), batch), dtype=np.int64)
     out = np.full((batch, num_points), -1, np.int64)
     skip_below = NEAR_ORIGIN if skip_origin else -1.0
+    bits = np.empty(0, np.int32 if points.itemsize == 4 else np.int64)
     _spread(
-        lambda begin, end: _kernels.sample(points, counts, starts, skip_below, out, begin, end),
+        lambda begin, end: _kernels.sample(
+            points, counts, starts, skip_below, bits, out, begin, end
+        ),
         _ranges(batch, 4 * torch.get_num_threads()),
         work=batch * (size + num_points * 10) * 50e-9,
     )

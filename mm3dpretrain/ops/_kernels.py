@@ -83,16 +83,17 @@ def select(keys, order, first, last, nth):
             cut += np.int64(key < pivot)
         if nth < cut:
             last = cut
-            continue
-        same = cut  # keys equal to the pivot: many in clouds with repeated coordinates
-        for j in range(cut, last):
-            key, point = keys[j], order[j]
-            keys[j], order[j] = keys[same], order[same]
-            keys[same], order[same] = key, point
-            same += np.int64(key <= pivot)
-        if nth < same:
-            return
-        first = same
+        elif cut > first:
+            first = cut
+        else:  # the pivot is the smallest: step over all its equals, which may be everything
+            for j in range(first, last):
+                key, point = keys[j], order[j]
+                keys[j], order[j] = keys[cut], order[cut]
+                keys[cut], order[cut] = key, point
+                cut += np.int64(key <= pivot)
+            if nth < cut:
+                return
+            first = cut
 
 
 @kernel
@@ -233,19 +234,23 @@ def bucket_distances(xyz, cloud, bucket, query, norm, out):
 
 
 @kernel
-def furthest(dist, index):
-    """(largest distance, lowest index that has it)."""
-    best = dist[0]
-    for j in range(len(dist)):
-        best = max(best, dist[j])
+def furthest(dist_bits, index):
+    """(largest distance, lowest index that has it); distances as integers of the same bits.
+
+    For numbers >= 0 and for -1 the order is the same, and integer maxima become vector
+    instructions, which float ones do not.
+    """
+    best = dist_bits[0]
+    for j in range(len(dist_bits)):
+        best = max(best, dist_bits[j])
     chosen = NO_POINT
-    for j in range(len(dist)):
-        chosen = min(chosen, index[j] if dist[j] == best else NO_POINT)
+    for j in range(len(dist_bits)):
+        chosen = min(chosen, index[j] if dist_bits[j] == best else NO_POINT)
     return best, chosen
 
 
 @kernel
-def sample_cloud(points, n, start, skip_below, out):
+def sample_cloud(points, n, start, skip_below, bits, out):
     """Sample one cloud.
 
     Points live in the buckets of a k-d tree, each with its bounding box and its furthest point. A
@@ -257,6 +262,7 @@ def sample_cloud(points, n, start, skip_below, out):
         points: (N, D), the first ``n`` rows count.
         start: index of the first sample.
         skip_below: points with |p|^2 at or below this are never chosen; negative: none.
+        bits: an array of the integers as wide as the coordinates.
         out: (num,) int64, output; num may exceed n, the rest is left as it is.
     """
     channels = points.shape[1]
@@ -288,8 +294,9 @@ def sample_cloud(points, n, start, skip_below, out):
                 if np.float64(norm) <= skip_below:
                     dist[b, j] = -1
     far_dist, far_index = np.empty(buckets, dtype), np.empty(buckets, np.int32)
+    dist_bits, far_bits = dist.view(bits.dtype), far_dist.view(bits.dtype)
     for b in range(buckets):
-        far_dist[b], far_index[b] = furthest(dist[b], order[b])
+        far_bits[b], far_index[b] = furthest(dist_bits[b], order[b])
     gap = np.empty(buckets, dtype)
     fresh = np.empty(LEAF, dtype)
     chosen = start
@@ -315,15 +322,15 @@ def sample_cloud(points, n, start, skip_below, out):
                 known = dist[b]
                 for j in range(LEAF):
                     known[j] = min(known[j], fresh[j])
-                far_dist[b], far_index[b] = furthest(known, order[b])
-        chosen = np.int64(furthest(far_dist, far_index)[1])
+                far_bits[b], far_index[b] = furthest(dist_bits[b], order[b])
+        chosen = np.int64(furthest(far_bits, far_index)[1])
 
 
 @kernel
-def sample(points, lengths, starts, skip_below, out, begin, end):
+def sample(points, lengths, starts, skip_below, bits, out, begin, end):
     """Sample clouds ``begin`` to ``end`` of ``points`` (B, N, D) into ``out`` (B, num)."""
     for cloud in range(begin, end):
-        sample_cloud(points[cloud], lengths[cloud], starts[cloud], skip_below, out[cloud])
+        sample_cloud(points[cloud], lengths[cloud], starts[cloud], skip_below, bits, out[cloud])
 
 
 @kernel
