@@ -115,9 +115,20 @@ def prepare_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def use_cpu_processes(cfg: Config) -> None:
+    """Let several processes train without a GPU, for which MMEngine's launcher would ask."""
+    torch.distributed.init_process_group('gloo')
+    cfg.setdefault(
+        'model_wrapper_cfg',
+        dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False),
+    )
+
+
 def main(argv: list[str] | None = None) -> Runner:
     """Train and return the runner."""
     cfg = prepare_config(parse_args(argv))
+    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+        use_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
     return runner
