@@ -159,3 +159,15 @@ def test_mid_epoch_resume_needs_a_sampler_that_skips(tmp_path):
     cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
     with pytest.raises(ValueError, match='SeededSampler'):
         train(cfg, resume=True)
+
+
+def test_tensorboard_is_one_entry_of_the_config(tmp_path):
+    pytest.importorskip('tensorboard')
+    cfg = config(tmp_path / 'run')
+    cfg.visualizer = dict(
+        type='Visualizer',
+        vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+    )
+    train(cfg)
+    assert list((tmp_path / 'run').glob('*/vis_data/events.out.tfevents*'))
+    assert len(losses(tmp_path / 'run')) == 12
