@@ -163,7 +163,8 @@ class DRPoint(BasePretrainer):
 
         Returns:
             ``loss_<term>`` for each active term, their sum being the total loss;
-            ``token_accuracy`` and ``cd_l2`` (squared unit of the cloud) to watch.
+            ``token_accuracy`` (share of hidden patches, in [0, 1]) and ``cd``, the Chamfer loss
+            before its weight, to watch.
         """
         points = inputs['points']
         terms: dict[str, Tensor] = {}
