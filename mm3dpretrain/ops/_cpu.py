@@ -19,8 +19,8 @@ from torch import Tensor
 from . import _kernels
 from .naive import NEAR_ORIGIN
 
-# One pool per process: threads do not exist on the other side of a fork.
-_pools: dict[int, ThreadPoolExecutor] = {}
+# By process too: threads do not exist on the other side of a fork.
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 def _spread(task: Callable, jobs: Sequence[tuple], work: float) -> None:
@@ -42,9 +42,10 @@ def _spread(task: Callable, jobs: Sequence[tuple], work: float) -> None:
         while (turn := next(ticket)) < len(queue):
             task(*queue[turn])
 
-    pool = _pools.get(os.getpid())
-    if pool is None or pool._max_workers < threads - 1:
-        pool = _pools[os.getpid()] = ThreadPoolExecutor(threads - 1, 'mm3d-ops')
+    key = os.getpid(), threads
+    if key not in _pools:
+        _pools[key] = ThreadPoolExecutor(threads - 1, 'mm3d-ops')
+    pool = _pools[key]
     helpers = [pool.submit(drain) for _ in range(threads - 1)]
     try:
         drain()

@@ -28,6 +28,7 @@ except ImportError as error:  # pragma: no cover
     ) from error
 
 LEAF = 64  # points per bucket; a multiple of every vector width
+FEW = 128  # up to so many samples are found faster without a tree (as measured)
 NO_POINT = np.int32(2**31 - 1)
 # A neighbour as one number: the distance's bits above the index. Distances are not negative, so
 # the numbers sort by distance, then index. This one is 'infinitely far, no point'.
@@ -267,27 +268,30 @@ def sample_cloud(points, n, start, skip_below, bits, out):
     """
     channels = points.shape[1]
     dtype = points.dtype
-    buckets = (n + LEAF - 1) // LEAF
-    order = np.empty((buckets, LEAF), np.int32)
+    count = min(len(out), n)
+    # Sorting pays when many samples are to come; else one bucket holds all points.
+    leaf = LEAF if count > FEW else (n + LEAF - 1) // LEAF * LEAF
+    buckets = (n + leaf - 1) // leaf
+    order = np.empty((buckets, leaf), np.int32)
     sort_into_buckets(points, n, order)
-    for j in range(n - (buckets - 1) * LEAF, LEAF):
+    for j in range(n - (buckets - 1) * leaf, leaf):
         order[buckets - 1, j] = order[buckets - 1, 0]
-    xyz = np.empty((buckets, channels, LEAF), dtype)
+    xyz = np.empty((buckets, channels, leaf), dtype)
     low, high = np.empty((channels, buckets), dtype), np.empty((channels, buckets), dtype)
     for b in range(buckets):
         for d in range(channels):
             low[d, b] = high[d, b] = points[order[b, 0], d]
-            for j in range(LEAF):
+            for j in range(leaf):
                 value = points[order[b, j], d]
                 xyz[b, d, j] = value
                 low[d, b], high[d, b] = min(low[d, b], value), max(high[d, b], value)
-    dist = np.empty((buckets, LEAF), dtype)  # to the nearest sample; -1: never chosen
+    dist = np.empty((buckets, leaf), dtype)  # to the nearest sample; -1: never chosen
     for b in range(buckets):
-        for j in range(LEAF):
-            dist[b, j] = np.inf if b * LEAF + j < n else -1
+        for j in range(leaf):
+            dist[b, j] = np.inf if b * leaf + j < n else -1
     if skip_below >= 0:
         for b in range(buckets):
-            for j in range(LEAF):
+            for j in range(leaf):
                 norm = dtype.type(0)
                 for d in range(channels):
                     norm += xyz[b, d, j] * xyz[b, d, j]
@@ -298,9 +302,8 @@ def sample_cloud(points, n, start, skip_below, bits, out):
     for b in range(buckets):
         far_bits[b], far_index[b] = furthest(dist_bits[b], order[b])
     gap = np.empty(buckets, dtype)
-    fresh = np.empty(LEAF, dtype)
+    fresh = np.empty(leaf, dtype)
     chosen = start
-    count = min(len(out), n)
     for i in range(count):
         out[i] = chosen
         if i == count - 1:
@@ -316,11 +319,11 @@ def sample_cloud(points, n, start, skip_below, bits, out):
                 fill(fresh, 0)
                 for d in range(channels):
                     c, row = points[chosen, d], xyz[b, d]
-                    for j in range(LEAF):
+                    for j in range(leaf):
                         diff = row[j] - c
                         fresh[j] += diff * diff
                 known = dist[b]
-                for j in range(LEAF):
+                for j in range(leaf):
                     known[j] = min(known[j], fresh[j])
                 far_bits[b], far_index[b] = furthest(dist_bits[b], order[b])
         chosen = np.int64(furthest(far_bits, far_index)[1])

@@ -82,9 +82,10 @@ def test_every_size_around_a_bucket():
     """Buckets hold 64 points: sizes about its multiples are where an off-by-one would show."""
     for size in [1, 2, 63, 64, 65, 127, 128, 129, 191, 192, 193, 257, 640, 641]:
         xyz = torch.randn(1, size, 3)
+        for num in (min(size, 40), min(size, 200)):
+            idx = ops.furthest_point_sample(xyz, num)
+            assert torch.equal(idx, naive.furthest_point_sample(xyz, num)), (size, num)
         num = min(size, 40)
-        idx = ops.furthest_point_sample(xyz, num)
-        assert torch.equal(idx, naive.furthest_point_sample(xyz, num)), size
         query = torch.randn(1, 30, 3)
         assert torch.equal(ops.knn(query, xyz, num).idx, naive.knn(query, xyz, num)[1]), size
         call = (query, xyz, 0.7, 20)
