@@ -8,6 +8,8 @@ _base_ = [
 ]
 
 model = dict(
+    # a queue as long as the data set would hold every shape's own earlier key as a negative
+    momentum_contrast=dict(queue_size=256),
     tokenizer=dict(
         init_cfg=dict(
             type='Pretrained',

@@ -30,7 +30,7 @@ def draw_points(
     from mm3dpretrain.models.renderers.views import orbit_views
 
     cameras = orbit_views(
-        1, elevation=20, distance=4, image_size=size, up_axis=up_axis, start_azimuth=azimuth
+        1, elevation=20, distance=2.8, image_size=size, up_axis=up_axis, start_azimuth=azimuth
     )
     cloud = torch.from_numpy(np.ascontiguousarray(points[None, :, :3], dtype=np.float32))
     uv, depth = cameras.project(cloud)
@@ -39,7 +39,7 @@ def draw_points(
         shade = np.interp(depth, [depth.min(), depth.max() + 1e-6], [30, 200])
         colors = np.repeat(shade[:, None], 3, 1)
     picture = np.full((size, size, 3), 255, np.uint8)
-    radius = max(1, size // 96)
+    radius = max(1, size // 80)
     for index in np.argsort(-depth):
         center = (int(uv[index, 0]), int(uv[index, 1]))
         cv2.circle(picture, center, radius, [int(c) for c in colors[index]], -1)
