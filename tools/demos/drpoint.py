@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 import torch
@@ -53,7 +55,8 @@ def run(args: argparse.Namespace) -> dict:
     losses = [entry['loss'] for entry in entries if 'loss' in entry]
     summary = dict(
         method='DR-Point',
-        checkpoint=str(checkpoint),
+        checkpoint=os.path.relpath(checkpoint),
+        tokenizer=os.path.relpath(tokenizer),
         encoder=str(encoder),
         probe=result['probe'],
         num_train=result['num_train'],
@@ -104,6 +107,7 @@ def _last_screen(summary: dict, out: Path) -> None:
     svm, knn = (summary['probe'][name] for name in ('linear_svm', 'knn'))
     gain = svm['pretrained']['mean'] - svm['untrained']['mean']
     seeds = len(svm['pretrained']['seeds'])
+    python = os.path.relpath(sys.executable)
     total = sum(summary['seconds'].values())
 
     def row(entry: dict) -> str:
@@ -133,9 +137,11 @@ Use
     backbone=dict(type='mm3dpretrain.PointTransformer', ..., init_cfg=dict(
         type='Pretrained', checkpoint='{summary['encoder']}'))
 Try next
-  python tools/probe.py {summary['checkpoint']}
-  python tools/train.py configs/drpoint/drpoint_pointtransformer-tiny_1xb32-20e_synthetic.py \\
-      --cfg-options model.loss_weights.dr=0      (an ablation: no rendering loss)
+  {python} tools/probe.py {summary['checkpoint']}
+  {python} tools/train.py configs/{METHOD} \\
+      --cfg-options model.loss_weights.dr=0 \\
+      model.tokenizer.init_cfg.checkpoint={summary['tokenizer']}
+      (an ablation: no rendering loss)
   README.md, "Train on real data"
 {'=' * 78}"""
     )
