@@ -104,8 +104,17 @@ def train(config: str, work_dir: Path, options: dict, fresh: bool, scale: float 
     # one line on the screen; the log file and scalars.json hold the rest
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='ProgressLineHook')]
     cfg.log_level = 'ERROR'
+    start = time.perf_counter()
     Runner.from_cfg(cfg).train()
+    spent = time.perf_counter() - start + training_seconds(work_dir)
+    write_json(work_dir / 'seconds.json', {'seconds': spent})
     return Path(find_latest_checkpoint(str(work_dir)))
+
+
+def training_seconds(work_dir: Path) -> float:
+    """What the training in ``work_dir`` took, all continuations together; 0 if not known."""
+    path = work_dir / 'seconds.json'
+    return json.loads(path.read_text())['seconds'] if path.is_file() else 0.0
 
 
 def scale_epochs(cfg: Config, scale: float) -> None:
