@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -211,9 +212,12 @@ def test_two_processes_train(shapes, tokenizer, tmp_path):
         pytest.skip('needs no GPU or two of them')
     command = [str(ROOT / 'tools/dist_train.sh'), str(METHOD), '2']
     command += method_args(shapes, tokenizer, tmp_path, 'train_dataloader.batch_size=2')[1:]
+    with socket.socket() as probe:  # a port that no other run on this machine uses
+        probe.bind(('127.0.0.1', 0))
+        port = str(probe.getsockname()[1])
     run = subprocess.run(
         command,
-        env=dict(os.environ, PYTHON=sys.executable, PORT='29611', OMP_NUM_THREADS='1'),
+        env=dict(os.environ, PYTHON=sys.executable, PORT=port, OMP_NUM_THREADS='1'),
         capture_output=True,
         text=True,
     )
