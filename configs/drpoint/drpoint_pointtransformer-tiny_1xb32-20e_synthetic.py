@@ -15,7 +15,7 @@ model = dict(
             type='Pretrained',
             checkpoint='work_dirs/pointdvae_dgcnn-tiny_1xb32-10e_synthetic/epoch_10.pth',
         )
-    )
+    ),
 )
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=5))
 

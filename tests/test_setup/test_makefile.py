@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which('make') is None, reason='make is no
 def make(*arguments: str) -> str:
     # A make that runs these tests must not hand its own settings down.
     env = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
-    env = {k: v for k, v in env.items() if k not in ('ARGS', 'METHOD', 'PYTHON')}
+    env = {k: v for k, v in env.items() if k not in ('ARGS', 'METHOD', 'PYTHON', 'WORKERS')}
     done = subprocess.run(
         ['make', '--no-print-directory', *arguments],
         cwd=ROOT,
@@ -40,6 +40,7 @@ def test_tests_and_lint_set_up_first():
     assert 'pytest' in commands and 'tests/test_ops -x' in commands
     assert 'find_python.sh /opt/python3.11' in commands
     assert commands.index('tools.setup') < commands.index('pytest')
+    assert 'OMP_NUM_THREADS=1' in commands and '-n 3 ' in make('-n', 'test', 'WORKERS=3')
     commands = make('-n', 'lint')
     assert commands.index('tools.setup') < commands.index('ruff check')
     assert 'ruff format --check' in commands
