@@ -11,6 +11,7 @@ module                 what it mends
                        are written completely or not at all
 ``versions``           a readable message where the OpenMMLab versions do not fit
 ``spconv_cpu``         training spconv's layers where there is no CUDA
+``spconv_layout``      loading spconv 2 kernels whose state dict lost its version
 ``optional``           :func:`require`, one clear error for a missing optional package
 =====================  ===========================================================================
 """
@@ -25,7 +26,7 @@ from .versions import VersionError, check_versions
 
 check_versions('mm3dpretrain')  # before the modules that cannot do without torch
 
-from . import checkpoints, spconv_cpu, torchvision_ops  # noqa: E402
+from . import checkpoints, spconv_cpu, spconv_layout, torchvision_ops  # noqa: E402
 from .checkpoints import CheckpointError, load_checkpoint  # noqa: E402
 
 __all__ = [
@@ -55,5 +56,9 @@ def apply() -> None:
         when_imported(module, after=checkpoints.use_atomic_save)
     when_imported('torchvision', before=torchvision_ops.define_missing_ops)
     when_imported('spconv.pytorch.ops', after=spconv_cpu.mend_stream)
+    when_imported(
+        'mmdet3d.models.layers.spconv.overwrite_spconv.write_spconv2',
+        after=spconv_layout.mend_loading,
+    )
     when_imported('mmdet', before=_check_stack)
     when_imported('mmdet3d', before=_check_stack)
