@@ -46,6 +46,13 @@ class LoadReport:
         shapes = [f'{k}: expected {a}, found {b}' for k, (a, b) in self.mismatched.items()]
         if shapes:
             lines.append(f'  another shape: {_preview(shapes)}')
+        old = sum(len(a) == 5 and b == (*a[1:], a[0]) for a, b in self.mismatched.values())
+        if old:
+            lines.append(
+                f'  {old} of these are kernels of spconv 1 (D, H, W, in, out) where the model has '
+                'those of spconv 2 (out, D, H, W, in): '
+                'tools/model_converters/spconv1_to_spconv2.py turns them'
+            )
         return '\n'.join(lines)
 
     def require(self, source: str, allow_missing: bool = False) -> None:

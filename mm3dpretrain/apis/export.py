@@ -37,8 +37,9 @@ class ExportResult:
         attribute: name of the sub-module in the pretrainer.
         target: class that the weights were loaded into.
         report: how the keys fit the target.
-        features_equal: whether both encoders give bit-equal features for a fixed input; None if
-            the target has weights of its own, so that they cannot be equal.
+        features_equal: whether both encoders give bit-equal features for a fixed input (an adapter
+            with ``pretraining_features``: these); None if another network
+            has weights of its own, so that they cannot be equal.
     """
 
     out: str
@@ -108,8 +109,12 @@ def export_backbone(
     if not weights:
         raise RuntimeError(f'{checkpoint} holds no weights below {attribute + "."!r}')
     encoder_cfg = cfg.model[attribute]
-    source = build_encoder(encoder_cfg)
-    load_weights(source, weights, str(checkpoint))
+    encoder = build_encoder(encoder_cfg)
+    load_weights(encoder, weights, str(checkpoint))
+    source, part = encoder, getattr(encoder, 'transfer_part', None)
+    if part:  # the encoder only holds what other networks take, see ``PointNet2Encoder``
+        attribute, encoder_cfg = f'{attribute}.{part}', encoder_cfg[part]
+        weights, source = strip_prefix(weights, part), getattr(encoder, part)
 
     with atomic_path(out) as temporary:
         record = dict(content['meta'].get('mm3dpretrain', {}))
@@ -119,7 +124,8 @@ def export_backbone(
         written = read_checkpoint(temporary)['state_dict']
         taker = build_target(target, target_module) if target else build_encoder(encoder_cfg)
         report = load_weights(taker, written, str(checkpoint), allow_missing=True)
-        equal = None if report.missing else _same_features(source, taker, name)
+        inputs = fixed_inputs(name, encoder)
+        equal = _same_features(source, taker, inputs, report)
         if equal is False:
             raise RuntimeError(
                 f'{type(taker).__name__} took all weights and still gives other features than '
@@ -172,24 +178,38 @@ def build_target(config: str | os.PathLike | Config, part: str = 'backbone') -> 
         return build_encoder(config.model.get(part) or config.model)
 
 
-def fixed_input(module: str, in_channels: int = 3) -> Tensor:
-    """The input on which both encoders are compared: two clouds in the unit ball, or two images.
+def fixed_inputs(module: str, encoder: nn.Module) -> tuple:
+    """What both encoders are called with to compare them.
 
     Args:
-        module: 'image' gives (2, 3, 64, 64), everything else (2, 1024, in_channels).
-        in_channels: channels per point.
+        module: 'image' gives two images (2, 3, 64, 64), everything else two clouds
+            (2, 1024, in_channels) in the unit ball.
+        encoder: the encoder of the pre-training; where its ``transfer_part`` takes something else
+            than clouds (voxels), its ``backbone_inputs`` makes that of them.
     """
     generator = torch.Generator().manual_seed(0)
     if module == 'image':
-        return torch.randn(2, 3, 64, 64, generator=generator)
-    points = torch.randn(2, 1024, in_channels, generator=generator)
-    return points / points[..., :3].norm(dim=-1).amax(dim=1)[:, None, None]
+        return (torch.randn(2, 3, 64, 64, generator=generator),)
+    points = torch.randn(2, 1024, getattr(encoder, 'in_channels', 3), generator=generator)
+    points = points / points[..., :3].norm(dim=-1).amax(dim=1)[:, None, None]
+    return encoder.backbone_inputs(points) if hasattr(encoder, 'backbone_inputs') else (points,)
 
 
 @torch.no_grad()
-def _same_features(source: nn.Module, taker: nn.Module, module: str) -> bool:
-    value = fixed_input(module, getattr(source, 'in_channels', 3))
-    before, after = _tensors(source(value)), _tensors(taker(value))
+def _same_features(
+    source: nn.Module, taker: nn.Module, inputs: tuple, report: LoadReport
+) -> bool | None:
+    """Whether both encoders give bit-equal features; None if that cannot be said."""
+    # what an adapter adds to the encoder has weights of its own: it says what lies before that
+    forward = getattr(taker, 'pretraining_features', None)
+    if forward is None:
+        if report.missing:
+            return None
+        forward = taker
+    before, after = source(*inputs), forward(*inputs)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        after = {key: after[key] for key in before if key in after}
+    before, after = _tensors(before), _tensors(after)
     return len(before) == len(after) and all(map(torch.equal, before, after))
 
 

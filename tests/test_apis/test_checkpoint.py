@@ -179,3 +179,13 @@ def test_conventions():
     found = check_conventions(meta, 'a.pth', gravity_axis='z', point_channels=('x', 'y'))
     assert len(found) == 2 and found[0].startswith("a.pth was trained with gravity_axis='y'")
     assert check_conventions({}, gravity_axis='z') == []
+
+
+def test_kernels_of_spconv1_are_named():
+    module = torch.nn.Module()
+    module.weight = torch.nn.Parameter(torch.zeros(8, 3, 3, 3, 4))
+    report = compare_keys(module, {'weight': torch.zeros(3, 3, 3, 4, 8)})
+    assert '1 of these are kernels of spconv 1' in str(report)
+    with pytest.raises(RuntimeError, match='spconv1_to_spconv2'):
+        report.require('old.pth')
+    assert 'spconv' not in str(compare_keys(module, {'weight': torch.zeros(8, 3, 3, 3, 5)}))

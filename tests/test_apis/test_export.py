@@ -132,11 +132,13 @@ def test_checkpoint_without_that_encoder(tmp_path, out):
 
 
 def test_fixed_inputs():
-    points = export.fixed_input('point', 6)
+    encoder = ToyEncoder()
+    encoder.in_channels = 6
+    (points,) = export.fixed_inputs('point', encoder)
     assert points.shape == (2, 1024, 6)
     assert points[..., :3].norm(dim=-1).amax().item() == pytest.approx(1)
-    assert torch.equal(points, export.fixed_input('point', 6))
-    assert export.fixed_input('image').shape == (2, 3, 64, 64)
+    assert torch.equal(points, export.fixed_inputs('point', encoder)[0])
+    assert export.fixed_inputs('image', encoder)[0].shape == (2, 3, 64, 64)
 
 
 def test_mmdet3d_builds_and_loads_the_exported_encoder(tmp_path):
@@ -156,7 +158,7 @@ def test_mmdet3d_builds_and_loads_the_exported_encoder(tmp_path):
             dict(type='mm3dpretrain.PointTransformer', init_cfg=init_cfg, **sizes)
         )
         backbone.init_weights()
-    points = export.fixed_input('point')[:, :256]
+    points = export.fixed_inputs('point', ToyEncoder())[0][:, :256]
     expected, found = source(points), backbone.eval()(points)
     for key, value in expected.items():
         assert torch.equal(found[key], value), key
@@ -189,3 +191,62 @@ model = dict(type='VoteNet', backbone={encoder}, bbox_head=dict(type='NotBuiltHe
     torch.save(dict(state_dict=model.state_dict(), meta={}), path)
     result = export_backbone(path, tmp_path / 'out.pth', config=config, target=target)
     assert result.target == 'PointTransformer' and result.features_equal is True
+
+
+TINY = dict(num_groups=8, group_size=8, encoder_dim=16, embed_dim=24, depth=1, num_heads=2)
+
+
+def pretrained(tmp_path, encoder):
+    """A checkpoint of a toy pretrainer with this encoder, and its config."""
+    from mmengine.config import Config
+
+    config = write(
+        tmp_path,
+        f"model = dict(type='ToyPretrainer', point_encoder={encoder!r})\n"
+        "default_scope = 'mm3dpretrain'\ncustom_imports = dict(imports=['toy_parts'])\n",
+        'pretrain.py',
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(config).model)
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    return path, config
+
+
+def test_adapter_with_new_layers(tmp_path, out):
+    path, config = pretrained(tmp_path, dict(type='PointTransformer', **TINY))
+    adapter = dict(type='PointTransformerBackbone', num_seeds=16, fp_channels=(8,), **TINY)
+    target = write(tmp_path, f'model = dict(backbone={adapter!r})')
+    result = export_backbone(path, out, config=config, target=target)
+    assert result.features_equal is True
+    assert result.report.missing
+    assert all(key.startswith('seed_propagation') for key in result.report.missing)
+    adapter['num_groups'] = 4
+    target = write(tmp_path, f'model = dict(backbone={adapter!r})')
+    with pytest.raises(RuntimeError, match='other features'):
+        export_backbone(path, out, config=config, target=target)
+
+
+def test_backbone_inside_an_encoder(tmp_path, out):
+    """mmdet3d's own backbone was trained: its bare weights come out, compared on voxels."""
+    pytest.importorskip('mmdet3d.registry')
+    unet = dict(
+        type='mmdet3d.MinkUNetBackbone',
+        in_channels=3,
+        base_channels=8,
+        num_stages=1,
+        encoder_channels=[8],
+        encoder_blocks=[1],
+        decoder_channels=[8],
+        decoder_blocks=[1],
+        sparseconv_backend='spconv',
+    )
+    encoder = dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=unet)
+    path, config = pretrained(tmp_path, encoder)
+    target = write(tmp_path, f'model = dict(backbone={unet!r})')
+    result = export_backbone(path, out, config=config, target=target)
+    assert result.target == 'MinkUNetBackbone' and result.features_equal is True
+    assert result.attribute == 'point_encoder.backbone' and not result.report.missing
+    saved = torch.load(path)['state_dict']
+    for key, value in torch.load(out)['state_dict'].items():
+        assert torch.equal(value, saved[f'point_encoder.backbone.{key}'])

@@ -185,3 +185,24 @@ def test_scripts_refuse_bad_files(tmp_path):
     result = run('point_mae_to_mm3d.py', tmp_path / 'nowhere.pth', tmp_path / 'out.pth')
     assert result.returncode != 0 and 'nowhere.pth' in result.stderr
     assert not (tmp_path / 'out.pth').exists()
+
+
+def test_spconv1_kernels_are_turned(tmp_path):
+    """Every entry of a kernel arrives where it belongs, and nothing else moves."""
+    old = {
+        'middle_encoder.conv.weight': torch.randn(3, 3, 3, 4, 8),
+        'middle_encoder.norm.weight': torch.randn(8),
+        'neck.conv.weight': torch.randn(6, 5, 3, 3, 3),
+    }
+    source, target = tmp_path / 'old.pth', tmp_path / 'new.pth'
+    torch.save(dict(state_dict=old, meta={}), source)
+    done = run('spconv1_to_spconv2.py', source, target, '--prefix', 'middle_encoder.')
+    assert done.returncode == 0 and '1 of 3 weights turned' in done.stdout, done.stderr
+    new = torch.load(target, weights_only=True)['state_dict']
+    kernel, turned = old['middle_encoder.conv.weight'], new['middle_encoder.conv.weight']
+    for out in range(8):
+        for inp in range(4):
+            assert torch.equal(turned[out, ..., inp], kernel[..., inp, out])
+    assert torch.equal(new['neck.conv.weight'], old['neck.conv.weight'])
+    done = run('spconv1_to_spconv2.py', source, target, '--prefix', 'head.')
+    assert done.returncode == 1 and 'nothing to turn' in done.stderr

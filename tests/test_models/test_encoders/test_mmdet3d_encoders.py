@@ -1,0 +1,101 @@
+"""Backbones of mmdet3d as pre-training encoders."""
+
+import pytest
+import torch
+
+pytest.importorskip('mmdet3d')
+
+from mm3dpretrain.registry import MODELS
+
+SSG = dict(
+    type='mmdet3d.PointNet2SASSG',
+    in_channels=4,
+    num_points=(64, 32),
+    radius=(0.3, 0.6),
+    num_samples=(8, 8),
+    sa_channels=((8, 8, 16), (16, 16, 24)),
+    fp_channels=((20, 12),),
+    norm_cfg=dict(type='BN2d'),
+)
+MSG = dict(
+    type='mmdet3d.PointNet2SAMSG',
+    in_channels=3,
+    num_points=(64, 32),
+    radii=((0.2, 0.4), (0.4, 0.8)),
+    num_samples=((8, 8), (8, 8)),
+    sa_channels=(((8, 16), (8, 16)), ((16, 24), (16, 20))),
+    aggregation_channels=(24, None),
+    fps_mods=('D-FPS', 'D-FPS'),
+    fps_sample_range_lists=(-1, -1),
+    dilated_group=(False, False),
+    out_indices=(1,),
+)
+UNET = dict(
+    type='mmdet3d.MinkUNetBackbone',
+    in_channels=4,
+    base_channels=8,
+    num_stages=2,
+    encoder_channels=[8, 16],
+    encoder_blocks=[1, 1],
+    decoder_channels=[16, 12],
+    decoder_blocks=[1, 1],
+)
+
+
+@pytest.fixture
+def points():
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(2, 256, 4, generator=generator)
+
+
+@pytest.mark.parametrize(
+    'cfg, groups, width',
+    [
+        (dict(type='PointNet2Encoder', backbone=SSG), 64, 12),
+        (dict(type='PointNet2Encoder', backbone={**SSG, 'fp_channels': ()}), 32, 24),
+        (dict(type='PointNet2Encoder', backbone=MSG), 32, 44),
+        (dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET), 256, 12),
+    ],
+)
+def test_outputs(points, cfg, groups, width):
+    torch.manual_seed(0)
+    encoder = MODELS.build(cfg)
+    again = MODELS.build(cfg)  # the config is left as it was
+    assert [p.shape for p in again.parameters()] == [p.shape for p in encoder.parameters()]
+    out = encoder(points[..., : encoder.in_channels])
+    assert out['local'].shape == (2, groups, width)
+    assert out['xyz'].shape == (2, groups, 3)
+    assert out['global'].shape == (2, encoder.out_channels) == (2, 2 * width)
+    # every returned position is a point of the cloud
+    away = (out['xyz'][:, :, None] - points[:, None, :, :3]).norm(dim=-1)
+    assert (away.amin(-1) < 1e-6).all()
+    out['global'].square().sum().backward()
+    assert all(p.grad is not None for p in encoder.parameters())
+
+
+def test_clouds_do_not_mix(points):
+    torch.manual_seed(0)
+    encoder = MODELS.build(dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET)).eval()
+    both = encoder(points)['local']
+    alone = encoder(points[1:])['local']
+    torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_voxels_hold_the_mean(points):
+    encoder = MODELS.build(dict(type='SparseUNetEncoder', voxel_size=0.25, backbone=UNET))
+    features, coors, owner = encoder._voxels(points)
+    flat = points.flatten(0, 1)
+    for voxel in (0, len(coors) // 2, len(coors) - 1):
+        members = flat[owner == voxel]
+        torch.testing.assert_close(features[voxel], members.mean(0))
+        # batch first, and no member farther away than a voxel is long
+        assert (torch.nonzero(owner == voxel)[:, 0] // 256 == coors[voxel, 0]).all()
+        assert (members[:, :3].amax(0) - members[:, :3].amin(0)).max() <= 0.25
+
+
+def test_bad_input(points):
+    with pytest.raises(ValueError, match='voxel_size'):
+        MODELS.build(dict(type='SparseUNetEncoder', voxel_size=0.0, backbone=UNET))
+    encoder = MODELS.build(dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET))
+    with pytest.raises(ValueError, match=r'\(B, N, 4\)'):
+        encoder(points[..., :3])
