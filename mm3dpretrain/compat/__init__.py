@@ -52,6 +52,7 @@ def apply() -> None:
 
     checkpoints.allow_mmengine_classes()
     when_imported('mmengine.runner.checkpoint', after=checkpoints.use_safe_loaders)
+    when_imported('mmengine.runner.checkpoint', after=checkpoints.explain_prefix)
     for module in ('mmengine.runner', 'mmengine.runner.runner'):  # hold the function by name
         when_imported(module, after=checkpoints.use_atomic_save)
     when_imported('torchvision', before=torchvision_ops.define_missing_ops)

@@ -239,3 +239,33 @@ def use_atomic_save(module: ModuleType) -> None:
 
     save_checkpoint.atomic = True
     module.save_checkpoint = save_checkpoint
+
+
+def explain_prefix(module: ModuleType) -> None:
+    """Let a prefix that names nothing say what the checkpoint does hold.
+
+    MMEngine ends in a bare assertion (``init_cfg=dict(type='Pretrained', prefix=...)``).
+
+    Args:
+        module: ``mmengine.runner.checkpoint``, imported.
+    """
+    original = module._load_checkpoint_with_prefix
+    if getattr(original, 'mended', False):
+        return
+
+    @functools.wraps(original)
+    def load_with_prefix(prefix: str, filename: str, map_location=None) -> dict:
+        try:
+            return original(prefix, filename, map_location)
+        except AssertionError as error:
+            content = module._load_checkpoint(filename, map_location=map_location)
+            names = content.get('state_dict', content)
+            parts = sorted({'.'.join(name.split('.')[:2]) + '.' for name in names})
+            shown = ', '.join(parts[:12]) + (', ...' if len(parts) > 12 else '')
+            raise CheckpointError(
+                f'{filename} holds no weights below the prefix {prefix!r}; its names begin with '
+                f'{shown}'
+            ) from error
+
+    load_with_prefix.mended = True
+    module._load_checkpoint_with_prefix = load_with_prefix

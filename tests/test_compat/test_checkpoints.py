@@ -255,3 +255,18 @@ def test_killed_while_saving_leaves_the_old_file(tmp_path, monkeypatch, name):
         save({'step': 2}, str(file))
     assert load_checkpoint(file) == {'step': 1}
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_a_wrong_prefix_names_what_is_there(tmp_path):
+    from mmengine.model import BaseModule
+
+    path = tmp_path / 'pretrain.pth'
+    weights = {'point_encoder.blocks.0.weight': torch.zeros(2), 'head.bias': torch.zeros(1)}
+    torch.save(dict(state_dict=weights, meta={}), path)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    module = BaseModule(init_cfg)
+    module.layer = torch.nn.Linear(2, 2)
+    with pytest.raises(
+        CheckpointError, match="prefix 'backbone.'; its names begin with head.bias., point_encoder"
+    ):
+        module.init_weights()
