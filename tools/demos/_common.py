@@ -60,7 +60,7 @@ class ProgressLineHook(Hook):
         left = (now - self.start) / (done - self.first) * (runner.max_iters - done)
         line = (
             f'    iteration {done}/{runner.max_iters}  epoch {runner.epoch + 1}/'
-            f'{runner.max_epochs}  loss {float(outputs["loss"]):.3f}  {left:.0f} s left'
+            f'{runner.max_epochs}  loss {outputs["loss"].item():.3f}  {left:.0f} s left'
         )
         end = '\r' if sys.stdout.isatty() and not last else '\n'
         print(f'{line:<76}', end=end, flush=True)
@@ -72,17 +72,22 @@ def write_json(path: Path, value: dict) -> None:
         temporary.write_text(json.dumps(value, indent=2) + '\n')
 
 
-def train(config: str, work_dir: Path, options: dict, fresh: bool, scale: float = 1.0) -> Path:
+def train(
+    config: str | Path | Config, work_dir: Path, options: dict, fresh: bool, scale: float = 1.0
+) -> Path:
     """Train a config, or continue the run that ``work_dir`` holds; returns the last checkpoint.
 
     Args:
-        config: file below ``configs/``.
+        config: file below ``configs/``, or a config.
         work_dir: of this run.
         options: values that replace those of the file.
         fresh: remove a former run first.
         scale: factor on the number of epochs; schedules shrink with it.
     """
-    cfg = prepare_runtime(ROOT / 'configs' / config, options)
+    if isinstance(config, Config):
+        cfg = prepare_runtime(config.copy(), options)
+    else:
+        cfg = prepare_runtime(ROOT / 'configs' / config, options)
     if scale != 1.0:
         scale_epochs(cfg, scale)
     cfg.work_dir = str(work_dir)
@@ -102,8 +107,13 @@ def train(config: str, work_dir: Path, options: dict, fresh: bool, scale: float 
         return Path(latest)
     cfg.resume, cfg.load_from = latest is not None, latest
     # one line on the screen; the log file and scalars.json hold the rest
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='ProgressLineHook')]
+    cfg.custom_hooks = [
+        *(cfg.get('custom_hooks') or []),
+        dict(type='mm3dpretrain.ProgressLineHook'),
+    ]
     cfg.log_level = 'ERROR'
+    # by default the second that a run starts in: two short runs would share one logger
+    cfg.experiment_name = f'{work_dir.name}_{time.time_ns()}'
     start = time.perf_counter()
     Runner.from_cfg(cfg).train()
     spent = time.perf_counter() - start + training_seconds(work_dir)

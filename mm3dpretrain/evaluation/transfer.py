@@ -1,0 +1,123 @@
+"""Scratch against pre-trained: the same runs twice, and what the difference amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+
+import numpy as np
+from mmengine.config import Config
+
+ARMS = ('scratch', 'pretrained')
+
+
+def arm_config(cfg: Config, module: str, checkpoint: str | None, prefix: str | None) -> Config:
+    """The config of one arm: equal in everything but where one module's weights come from.
+
+    Args:
+        cfg: config with ``model``; not changed.
+        module: dotted part of ``model`` that is the pre-trained encoder, such as 'backbone'.
+        checkpoint: its weights; None for random ones.
+        prefix: of the encoder in the checkpoint, such as 'point_encoder.'; None for an exported
+            bare encoder.
+
+    Returns:
+        A copy. The pre-trained arm has a ``LoadReportHook``, so that a checkpoint which does not
+        arrive ends the run before it starts.
+
+    Raises:
+        ValueError: if the model has no such module.
+    """
+    cfg = deepcopy(cfg)
+    part = cfg.model
+    for name in module.split('.'):
+        if name not in part:
+            raise ValueError(f'model has no part {module!r}: {name!r} is not among {sorted(part)}')
+        part = part[name]
+    part.init_cfg = None
+    hooks = [hook for hook in cfg.get('custom_hooks') or [] if 'LoadReportHook' not in hook['type']]
+    if checkpoint is not None:
+        part.init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint))
+        if prefix:
+            part.init_cfg.prefix = prefix
+        hooks.append(dict(type='mm3dpretrain.LoadReportHook'))
+    cfg.custom_hooks = hooks
+    cfg.load_from = None
+    return cfg
+
+
+def compare_arms(runs: Mapping[str, Mapping[int, Mapping]]) -> dict[str, dict]:
+    """Mean and deviation of both arms and of their difference, seed by seed.
+
+    Args:
+        runs: arm ('scratch', 'pretrained') -> seed -> metric -> value. Metrics that are not
+            numbers are left out.
+
+    Returns:
+        metric -> ``{scratch, pretrained, difference: {mean, std, values}, seeds, better}``.
+        ``std`` is the sample standard deviation (nan for one seed); the difference is pre-trained
+        minus scratch with the same seed, so that what both share (data order, initial head)
+        cancels; ``better`` counts the seeds in which it is positive.
+
+    Raises:
+        ValueError: if the arms were not run with the same seeds, or share no metric.
+    """
+    seeds = sorted(runs[ARMS[0]])
+    if seeds != sorted(runs[ARMS[1]]):
+        raise ValueError(
+            f'both arms need the same seeds, got {seeds} and {sorted(runs[ARMS[1]])}: the '
+            'difference is taken seed by seed'
+        )
+    everyone = [runs[arm][seed] for arm in ARMS for seed in seeds]
+    names = [key for key in everyone[0] if all(_is_number(run.get(key)) for run in everyone)]
+    if not names:
+        raise ValueError(
+            f'the runs share no metric: {sorted({k for run in everyone for k in run})}'
+        )
+    table = {}
+    for name in names:
+        values = {arm: np.array([runs[arm][seed][name] for seed in seeds], float) for arm in ARMS}
+        values['difference'] = values['pretrained'] - values['scratch']
+        table[name] = {key: _summary(value) for key, value in values.items()}
+        table[name]['seeds'] = seeds
+        table[name]['better'] = int((values['difference'] > 0).sum())
+    return table
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))
+
+
+def _summary(values: np.ndarray) -> dict:
+    std = float(values.std(ddof=1)) if len(values) > 1 else float('nan')
+    return dict(mean=float(values.mean()), std=std, values=values.tolist())
+
+
+def format_comparison(table: Mapping[str, Mapping]) -> str:
+    """What :func:`compare_arms` returns as a Markdown table."""
+    columns = ('scratch', 'pretrained', 'difference')
+    rows = [('metric', 'scratch', 'pre-trained', 'difference', 'higher in')]
+    for name, entry in table.items():
+        cells = [f'{entry[c]["mean"]:.2f} +- {entry[c]["std"]:.2f}' for c in columns]
+        cells[2] = ('' if entry['difference']['mean'] < 0 else '+') + cells[2]
+        rows.append((name, *cells, f'{entry["better"]} of {len(entry["seeds"])} seeds'))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |' for row in rows]
+    lines.insert(1, '|' + '|'.join('-' * (w + 2) for w in widths) + '|')
+    return '\n'.join(lines)
+
+
+def mean_curves(
+    runs: Sequence[Sequence[Mapping]], key: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps (n,), mean (n,) and sample deviation (n,) of a logged value over several runs.
+
+    Args:
+        runs: what ``visualization.read_scalars`` returns, one for each seed.
+        key: name of the value; steps that not all runs logged are left out.
+    """
+    series = [{entry['step']: entry[key] for entry in run if key in entry} for run in runs]
+    steps = sorted(set.intersection(*map(set, series))) if series else []
+    values = np.array([[one[step] for step in steps] for one in series], float)
+    deviation = values.std(axis=0, ddof=1) if len(series) > 1 else np.zeros(len(steps))
+    return np.array(steps, float), values.mean(axis=0) if steps else np.zeros(0), deviation
