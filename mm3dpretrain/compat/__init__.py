@@ -11,6 +11,10 @@ module                 what it mends
                        are written completely or not at all
 ``versions``           a readable message where the OpenMMLab versions do not fit
 ``spconv_cpu``         training spconv's layers where there is no CUDA
+``mmcv_cpu``           mmcv's point, voxel and box operators on the CPU
+``mmdet3d_cpu``        what in mmdet3d asks for CUDA whatever device its tensors are on
+``kitti_eval_cpu``     KITTI's average precision without ``numba.cuda``
+``cpu_switch``         the switch of the last three: :func:`set_cpu_ops`, ``MM3D_CPU_OPS``
 ``spconv_layout``      loading spconv 2 kernels whose state dict lost its version
 ``optional``           :func:`require`, one clear error for a missing optional package
 =====================  ===========================================================================
@@ -26,16 +30,27 @@ from .versions import VersionError, check_versions
 
 check_versions('mm3dpretrain')  # before the modules that cannot do without torch
 
-from . import checkpoints, spconv_cpu, spconv_layout, torchvision_ops  # noqa: E402
+from . import (  # noqa: E402
+    checkpoints,
+    kitti_eval_cpu,
+    mmcv_cpu,
+    mmdet3d_cpu,
+    spconv_cpu,
+    spconv_layout,
+    torchvision_ops,
+)
 from .checkpoints import CheckpointError, load_checkpoint  # noqa: E402
+from .cpu_switch import cpu_ops_enabled, set_cpu_ops  # noqa: E402
 
 __all__ = [
     'CheckpointError',
     'VersionError',
     'apply',
     'check_versions',
+    'cpu_ops_enabled',
     'load_checkpoint',
     'require',
+    'set_cpu_ops',
 ]
 
 
@@ -43,8 +58,18 @@ def _check_stack(module) -> None:
     check_versions(module.__name__)
 
 
-def apply() -> None:
-    """Mend the stack. Cheap, and safe to call more than once."""
+def apply(cpu_ops: str | None = None) -> None:
+    """Mend the stack. Cheap, and safe to call more than once.
+
+    Args:
+        cpu_ops: When CPU kernels serve mmcv's operators, see :func:`set_cpu_ops`; None leaves
+            that as it is.
+
+    Raises:
+        ValueError: Another value than ``'auto'``, ``'on'`` or ``'off'``.
+    """
+    if cpu_ops is not None:
+        set_cpu_ops(cpu_ops)
     # MMEngine 0.10 asks pkg_resources which packages are there; setuptools 80 warns each time.
     warnings.filterwarnings(
         'ignore', message='pkg_resources is deprecated as an API', category=UserWarning
@@ -60,6 +85,19 @@ def apply() -> None:
     when_imported(
         'mmdet3d.models.layers.spconv.overwrite_spconv.write_spconv2',
         after=spconv_layout.mend_loading,
+    )
+    when_imported('mmcv._ext', after=mmcv_cpu.mend_extension)
+    when_imported('mmcv.ops.furthest_point_sample', after=mmcv_cpu.mend_sampling)
+    when_imported('mmcv.ops.knn', after=mmcv_cpu.mend_knn)
+    when_imported('mmcv.ops.points_in_boxes', after=mmcv_cpu.mend_points_in_boxes)
+    when_imported(
+        'mmdet3d.models.data_preprocessors.data_preprocessor', after=mmdet3d_cpu.mend_voxelize
+    )
+    when_imported(
+        'mmdet3d.evaluation.metrics.nuscenes_metric', after=mmdet3d_cpu.mend_nuscenes_boxes
+    )
+    when_imported(
+        'mmdet3d.evaluation.functional.kitti_utils.eval', after=kitti_eval_cpu.mend_kitti_eval
     )
     when_imported('mmdet', before=_check_stack)
     when_imported('mmdet3d', before=_check_stack)
