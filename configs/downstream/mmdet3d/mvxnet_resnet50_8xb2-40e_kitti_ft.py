@@ -1,7 +1,7 @@
 # MVX-Net on KITTI (each epoch sees the set twice) with a pre-trained image encoder: any checkpoint
-# that holds mmdet's ResNet-50
-# below the prefix. The pictures are normalised as they were in the pre-training (RGB, ImageNet mean
-# and deviation), not as mmdet3d's own config has them for Caffe weights.
+# that holds mmdet's ResNet-50 below the prefix. The pictures are normalised as they were in the
+# pre-training (RGB, ImageNet mean and deviation), not as mmdet3d's own config has them for Caffe
+# weights.
 _base_ = ['mmdet3d::mvxnet/mvxnet_fpn_dv_second_secfpn_8xb2-80e_kitti-3d-3class.py']
 custom_imports = dict(imports=['mm3dpretrain'], allow_failed_imports=False)
 
