@@ -86,13 +86,17 @@ def apply(cpu_ops: str | None = None) -> None:
         'mmdet3d.models.layers.spconv.overwrite_spconv.write_spconv2',
         after=spconv_layout.mend_loading,
     )
+    when_imported('spconv.pytorch.core', after=spconv_cpu.mend_features)
     when_imported('mmcv._ext', after=mmcv_cpu.mend_extension)
     when_imported('mmcv.ops.furthest_point_sample', after=mmcv_cpu.mend_sampling)
     when_imported('mmcv.ops.knn', after=mmcv_cpu.mend_knn)
     when_imported('mmcv.ops.points_in_boxes', after=mmcv_cpu.mend_points_in_boxes)
+    when_imported('mmcv.ops.sparse_ops', after=mmcv_cpu.mend_sparse)
     when_imported(
         'mmdet3d.models.data_preprocessors.data_preprocessor', after=mmdet3d_cpu.mend_voxelize
     )
+    for part in ('backbones.cylinder3d', 'decode_heads.cylinder3d_head'):
+        when_imported(f'mmdet3d.models.{part}', after=mmdet3d_cpu.mend_cylinder)
     when_imported(
         'mmdet3d.evaluation.metrics.nuscenes_metric', after=mmdet3d_cpu.mend_nuscenes_boxes
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from .cpu_switch import cpu_ops_enabled, serves
+from .optional import require
 
 
 def mend_voxelize(module: ModuleType) -> None:
@@ -95,3 +97,32 @@ def mend_nuscenes_boxes(module: ModuleType) -> None:
 
     nusc_box_to_cam_box3d.mended = True
     module.nusc_box_to_cam_box3d = nusc_box_to_cam_box3d
+
+
+SPARSE_CLASSES = ('SparseConv3d', 'SparseConvTensor', 'SparseInverseConv3d', 'SubMConv3d')
+
+
+def mend_cylinder(module: ModuleType) -> None:
+    """Cylinder3D takes mmcv's sparse convolutions, which have no CPU version; spconv's have one.
+
+    Args:
+        module: ``mmdet3d.models.backbones.cylinder3d`` or
+            ``mmdet3d.models.decode_heads.cylinder3d_head``, imported.
+    """
+    for name in SPARSE_CLASSES:
+        original = getattr(module, name, None)
+        if original is not None and not getattr(original, 'mended', False):
+            setattr(module, name, _spconv_class(name, original))
+
+
+def _spconv_class(name: str, original: type) -> Callable:
+    """What stands for a class of mmcv where objects of it are made."""
+
+    def build(*args, **kwargs):
+        if not cpu_ops_enabled():
+            return original(*args, **kwargs)
+        spconv = require('spconv.pytorch', extra='sparse', why='Cylinder3D without CUDA')
+        return getattr(spconv, name)(*args, **kwargs)
+
+    build.mended = True
+    return build

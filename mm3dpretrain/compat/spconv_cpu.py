@@ -11,6 +11,8 @@ from types import ModuleType
 
 import torch
 
+from .cpu_switch import serves
+
 
 def mend_stream(module: ModuleType) -> None:
     """Let ``get_current_stream`` answer 0 where there is no CUDA device.
@@ -28,3 +30,30 @@ def mend_stream(module: ModuleType) -> None:
 
     get_current_stream.mended = True
     module.get_current_stream = get_current_stream
+
+
+def mend_features(module: ModuleType) -> None:
+    """Let the features of a sparse tensor on the CPU be assigned, as mmcv's tensors allow.
+
+    mmdet3d's Cylinder3D does that with the outputs of its layers, which are its own objects.
+
+    Args:
+        module: ``spconv.pytorch.core``, imported.
+    """
+    tensor = module.SparseConvTensor
+    original = tensor.features
+    if getattr(original.fset, 'mended', False):
+        return
+
+    def assign(self, features: torch.Tensor) -> None:
+        if not serves(features):
+            original.fset(self, features)
+            return
+        if len(features) != len(self.indices):
+            raise ValueError(
+                f'{len(features)} rows of features for {len(self.indices)} voxels of the tensor'
+            )
+        self._features = features
+
+    assign.mended = True
+    tensor.features = property(original.fget, assign, original.fdel, original.__doc__)

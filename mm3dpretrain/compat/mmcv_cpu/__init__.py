@@ -176,6 +176,31 @@ def _points_in_boxes(module: ModuleType, name: str, original: Callable) -> Calla
     return points_in_boxes
 
 
+def mend_sparse(module: ModuleType) -> None:
+    """Say what to install where mmcv's sparse convolution has no CPU version.
+
+    Args:
+        module: ``mmcv.ops.sparse_ops``, imported.
+    """
+    original = module.get_indice_pairs
+    if getattr(original, 'mended', False):
+        return
+
+    @functools.wraps(original)
+    def get_indice_pairs(indices, *args, **kwargs):
+        if not serves(indices):
+            return original(indices, *args, **kwargs)
+        raise ImportError(
+            "mmcv's sparse convolution has no CPU version. SECOND, CenterPoint (voxel), MVX-Net, "
+            'MinkUNet and Cylinder3D run on the CPU through spconv, which mmdet3d uses by itself '
+            "once it is installed: pip install 'mm3dpretrain[sparse]'",
+            name='spconv',
+        )
+
+    get_indice_pairs.mended = True
+    module.get_indice_pairs = get_indice_pairs
+
+
 def replace_function(original: Callable, new: Callable) -> None:
     """Put ``new`` in place of a function in every OpenMMLab module that holds it by its name."""
     for name, module in list(sys.modules.items()):
@@ -191,5 +216,6 @@ __all__ = [
     'mend_knn',
     'mend_points_in_boxes',
     'mend_sampling',
+    'mend_sparse',
     'replace_function',
 ]
