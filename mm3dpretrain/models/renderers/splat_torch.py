@@ -7,11 +7,16 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Weight that the front-most point has in addition, see PointSplatRenderer.
 FRONT_WEIGHT = 0.01
+# The Gaussian kernel is exp(-GAUSSIAN_SHARPNESS q), so its sigma is a third of the radius.
+GAUSSIAN_SHARPNESS = 4.5
 # Candidates (point, pixel) looked at in one go: bounds the memory of the search.
 MAX_CANDIDATES = 1 << 22
+# Products (fragment, channel) computed in one go: bounds the memory of the blend.
+MAX_PRODUCTS = 1 << 23
 
 
 def kernel_weight(kernel: str, q: Tensor) -> Tensor:
@@ -20,6 +25,10 @@ def kernel_weight(kernel: str, q: Tensor) -> Tensor:
         return torch.ones_like(q)
     if kernel == 'quadratic':
         return 1 - q
+    if kernel == 'gaussian':
+        # shifted down, so that it ends at 0 instead of with a step, and scaled back to 1 at q = 0
+        rim = math.exp(-GAUSSIAN_SHARPNESS)
+        return (torch.exp(-GAUSSIAN_SHARPNESS * q) - rim) / (1 - rim)
     # the root has no derivative at 0, where that of the weight with respect to a position is 0
     return 0.5 + 0.5 * torch.cos(math.pi * q.clamp_min(1e-12).sqrt())
 
@@ -77,11 +86,44 @@ def splat_torch(
         views = num_pictures // features.shape[0]
         sample = point // (num_points * views)
         row = sample * num_points + point % num_points
-        values = share[:, None] * features.reshape(-1, features.shape[-1])[row]
-        rendered = values.new_zeros(num_pixels, values.shape[-1]).index_add(0, pixel, values)
+        rendered = _Blend.apply(share, features.flatten(0, 1), pixel, row, num_pixels)
         rendered = rendered.reshape(*shape, -1).permute(0, 3, 1, 2)
     index = torch.where(front >= 0, front % max(num_points, 1), -1)
     return depth.reshape(shape), mask.reshape(shape), index.reshape(shape), rendered
+
+
+class _Blend(torch.autograd.Function):
+    """``out[pixel[n]] += share[n] * values[row[n]]`` for all n, a few channels at a time.
+
+    Autograd would keep a tensor of fragments x channels, which is many times the pictures.
+    """
+
+    @staticmethod
+    def forward(ctx, share, values, pixel, row, num_pixels):
+        ctx.save_for_backward(share, values, pixel, row)
+        out = values.new_zeros(num_pixels, values.shape[1])
+        for part in _channels(share, values):
+            out[:, part].index_add_(0, pixel, share[:, None] * values[:, part][row])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        share, values, pixel, row = ctx.saved_tensors
+        grad_share = torch.zeros_like(share)
+        grad_values = torch.zeros_like(values) if ctx.needs_input_grad[1] else None
+        for part in _channels(share, values):
+            grad_out = grad[:, part][pixel]
+            grad_share += (grad_out * values[:, part][row]).sum(1)
+            if grad_values is not None:
+                grad_values[:, part].index_add_(0, row, share[:, None] * grad_out)
+        return grad_share, grad_values, None, None, None
+
+
+def _channels(share: Tensor, values: Tensor) -> list[slice]:
+    """Ranges of channels that keep the products of all fragments small."""
+    step = max(1, MAX_PRODUCTS // max(1, len(share)))
+    return [slice(c, c + step) for c in range(0, values.shape[1], step)]
 
 
 def _scaled_distance2(

@@ -55,7 +55,7 @@ def test_front_point_wins_even_with_the_smaller_weight(backend):
 
 
 @pytest.mark.parametrize('backend', FAST)
-@pytest.mark.parametrize('kernel', ['cosine', 'quadratic', 'disc'])
+@pytest.mark.parametrize('kernel', ['cosine', 'quadratic', 'gaussian', 'disc'])
 def test_footprint_weight_and_extent(backend, kernel):
     renderer = PointSplatRenderer(radius=3.0, kernel=kernel, backend=backend)
     mask = renderer(cloud((0.0, 0.0, 1.0)), front_camera()).mask[0, 0]
@@ -64,6 +64,8 @@ def test_footprint_weight_and_extent(backend, kernel):
     weight = dict(
         cosine=0.5 + 0.5 * torch.cos(math.pi * distance),
         quadratic=1 - distance.square(),
+        # sigma is a third of the radius; what remains at the radius is taken off
+        gaussian=(torch.exp(-4.5 * distance.square()) - math.exp(-4.5)) / (1 - math.exp(-4.5)),
         disc=torch.ones_like(distance),
     )[kernel]
     expected = torch.where(distance < 1, weight, torch.zeros(()))
@@ -199,7 +201,7 @@ def test_footprints_reach_in_from_outside_the_picture():
 
 
 @pytest.mark.parametrize('backend', FAST)
-@pytest.mark.parametrize('kernel', ['cosine', 'quadratic', 'disc'])
+@pytest.mark.parametrize('kernel', ['cosine', 'quadratic', 'gaussian', 'disc'])
 @pytest.mark.parametrize(
     ('unit', 'radius', 'tolerance', 'projection'),
     [

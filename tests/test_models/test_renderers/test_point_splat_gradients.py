@@ -10,7 +10,7 @@ from mm3dpretrain.models.renderers import PointSplatRenderer, cube_corner_views,
 
 
 @pytest.mark.parametrize('backend', FAST)
-@pytest.mark.parametrize('kernel', ['cosine', 'quadratic'])
+@pytest.mark.parametrize('kernel', ['cosine', 'quadratic', 'gaussian'])
 @pytest.mark.parametrize(
     ('unit', 'radius', 'tolerance', 'projection'),
     [
