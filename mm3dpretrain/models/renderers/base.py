@@ -19,12 +19,15 @@ class RenderOutput:
         mask: (B, V, H, W) soft coverage in [0, 1]; 0 is background.
         index: int64 (B, V, H, W), index of the front-most primitive, -1 is background.
         features: (B, V, C, H, W), 0 in the background, or None if none were rendered.
+        bary: (B, V, H, W, 3) of meshes: barycentric weights of the corners of the face ``index``
+            on its surface (perspective-correct), 0 in the background; else None.
     """
 
     depth: Tensor
     mask: Tensor
     index: Tensor
     features: Tensor | None = None
+    bary: Tensor | None = None
 
 
 class BaseRenderer(nn.Module, metaclass=ABCMeta):
