@@ -10,7 +10,7 @@ module                 what it mends
 ``checkpoints``        MMEngine's checkpoints load *safely*, on torch 2.1 as on torch >= 2.6, and
                        are written completely or not at all
 ``versions``           a readable message where the OpenMMLab versions do not fit
-``spconv_cpu``         training spconv's layers where there is no CUDA
+``spconv_cpu``         training and predicting with spconv's layers without CUDA
 ``mmcv_cpu``           mmcv's point, voxel and box operators on the CPU
 ``mmdet3d_cpu``        what in mmdet3d asks for CUDA whatever device its tensors are on
 ``kitti_eval_cpu``     KITTI's average precision without ``numba.cuda``
@@ -86,6 +86,7 @@ def apply(cpu_ops: str | None = None) -> None:
         'mmdet3d.models.layers.spconv.overwrite_spconv.write_spconv2',
         after=spconv_layout.mend_loading,
     )
+    when_imported('spconv.pytorch.ops', after=spconv_cpu.mend_bias)
     when_imported('spconv.pytorch.core', after=spconv_cpu.mend_features)
     when_imported('mmcv._ext', after=mmcv_cpu.mend_extension)
     when_imported('mmcv.ops.furthest_point_sample', after=mmcv_cpu.mend_sampling)

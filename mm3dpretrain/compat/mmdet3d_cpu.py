@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .cpu_switch import cpu_ops_enabled, serves
 from .optional import require
+from .spconv_cpu import submanifold_like_mmcv
 
 
 def mend_voxelize(module: ModuleType) -> None:
@@ -122,6 +123,8 @@ def _spconv_class(name: str, original: type) -> Callable:
         if not cpu_ops_enabled():
             return original(*args, **kwargs)
         spconv = require('spconv.pytorch', extra='sparse', why='Cylinder3D without CUDA')
+        if name == 'SubMConv3d':
+            return submanifold_like_mmcv()(*args, **kwargs)
         return getattr(spconv, name)(*args, **kwargs)
 
     build.mended = True

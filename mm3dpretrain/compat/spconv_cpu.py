@@ -1,4 +1,4 @@
-"""spconv's CPU build trains.
+"""spconv's CPU build trains and predicts.
 
 ``spconv.pytorch.ops.indice_conv_backward`` (2.3.8) asks for the current CUDA stream before it
 looks at the tensors' device. Without CUDA there is no stream; the CPU branch never uses the value.
@@ -7,11 +7,13 @@ looks at the tensors' device. Without CUDA there is no stream; the CPU branch ne
 from __future__ import annotations
 
 import functools
+import math
 from types import ModuleType
 
 import torch
 
 from .cpu_switch import serves
+from .optional import require
 
 
 def mend_stream(module: ModuleType) -> None:
@@ -30,6 +32,27 @@ def mend_stream(module: ModuleType) -> None:
 
     get_current_stream.mended = True
     module.get_current_stream = get_current_stream
+
+
+def mend_bias(module: ModuleType) -> None:
+    """Add the bias after the convolution: in evaluation spconv's layers leave it to a kernel that
+    knows none on the CPU.
+
+    Args:
+        module: ``spconv.pytorch.ops``, imported.
+    """
+    original = module.indice_conv
+    if getattr(original, 'mended', False):
+        return
+
+    @functools.wraps(original)
+    def indice_conv(features, *args, bias=None, **kwargs):
+        if bias is None or not serves(features):
+            return original(features, *args, bias=bias, **kwargs)
+        return original(features, *args, bias=None, **kwargs) + bias
+
+    indice_conv.mended = True
+    module.indice_conv = indice_conv
 
 
 def mend_features(module: ModuleType) -> None:
@@ -57,3 +80,44 @@ def mend_features(module: ModuleType) -> None:
 
     assign.mended = True
     tensor.features = property(original.fget, assign, original.fdel, original.__doc__)
+
+
+@functools.cache
+def submanifold_like_mmcv() -> type[torch.nn.Module]:
+    """spconv's ``SubMConv3d`` with mmcv's rule for layers that share an ``indice_key``.
+
+    mmcv takes the neighbourhood of the first layer with a key for all of them, whatever their
+    kernel size: with K neighbours, the first K slices of a larger kernel are used, in order.
+    spconv refuses that. Cylinder3D's layers share keys over kernels (1, 3, 3), (3, 1, 3) and
+    (3, 3, 3), and its checkpoints were trained that way.
+
+    Raises:
+        ImportError: spconv is missing.
+    """
+    spconv = require('spconv.pytorch', extra='sparse', why='sparse convolution without CUDA')
+    functional = require('spconv.pytorch.functional', extra='sparse')
+
+    class SubMConv3d(spconv.SubMConv3d):
+        def forward(self, input):
+            known = input.find_indice_pair(self.indice_key)
+            if known is None or known.ksize == self.kernel_size:
+                return super().forward(input)
+            slices = self.weight.flatten(1, 3)
+            neighbours = math.prod(known.ksize)
+            if neighbours > slices.shape[1]:
+                raise ValueError(
+                    f'indice_key {self.indice_key!r} holds {neighbours} neighbours, '
+                    f'a kernel of size {self.kernel_size} has no weights for them'
+                )
+            weight = slices[:, :neighbours].unflatten(1, known.ksize).contiguous()
+            out = functional.indice_subm_conv(
+                input.features,
+                weight,
+                known.indice_pairs,
+                known.indice_pair_num,
+                len(known.out_indices),
+                spconv.ConvAlgo.Native,
+            )
+            return input.replace_feature(out if self.bias is None else out + self.bias)
+
+    return SubMConv3d

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mm3dpretrain import compat
 from mm3dpretrain.compat import require, spconv_cpu
 
 
@@ -58,3 +59,64 @@ def test_trains_on_cpu_like_a_dense_convolution(kind, bias, stride):
     assert torch.allclose(out.features, picked, atol=1e-5)
     assert torch.allclose(sparse_in.grad, dense_in.grad, atol=1e-4)
     assert torch.allclose(as_dense(conv.weight.grad), weight.grad, atol=1e-4)
+
+
+def sparse_tensor(size=(5, 6, 7), channels=3):
+    spconv = require('spconv.pytorch', extra='sparse')
+    occupied = torch.rand(2, *size) < 0.3
+    indices = occupied.nonzero().int().contiguous()
+    return spconv.SparseConvTensor(torch.randn(len(indices), channels), indices, size, 2)
+
+
+def test_a_bias_in_evaluation():
+    spconv = pytest.importorskip('spconv.pytorch')
+    tensor, conv = sparse_tensor(), spconv.SubMConv3d(3, 4, 3, padding=1, bias=True)
+    expected = conv.train()(tensor).features
+    assert conv.bias.abs().max() > 0
+    with torch.no_grad():
+        assert torch.allclose(conv.eval()(tensor).features, expected, atol=1e-6)
+
+
+def test_features_can_be_assigned_on_the_cpu():
+    pytest.importorskip('spconv')
+    tensor = sparse_tensor()
+    try:
+        compat.set_cpu_ops('on')
+        tensor.features = tensor.features * 2
+        with pytest.raises(ValueError, match='1 rows of features'):
+            tensor.features = torch.zeros(1, 3)
+        compat.set_cpu_ops('off')
+        with pytest.raises(ValueError, match='replace_feature'):
+            tensor.features = tensor.features * 2
+    finally:
+        compat.set_cpu_ops(None)
+
+
+@pytest.mark.parametrize('kernel', [(3, 1, 3), (3, 3, 3)])
+def test_layers_with_one_key_share_the_first_neighbourhood(kernel):
+    """As mmcv: slice i of any kernel meets neighbour i of the first layer's."""
+    spconv = pytest.importorskip('spconv.pytorch')
+    layer = spconv_cpu.submanifold_like_mmcv()
+    first = layer(3, 4, (1, 3, 3), padding=1, bias=False, indice_key='shared')
+    second = layer(4, 5, kernel, padding=1, bias=True, indice_key='shared')
+    plain = spconv.SubMConv3d(4, 5, (1, 3, 3), padding=1, bias=True, indice_key='shared')
+    with torch.no_grad():
+        plain.weight.copy_(second.weight.flatten(1, 3)[:, :9].unflatten(1, (1, 3, 3)))
+        plain.bias.copy_(second.bias)
+    tensor = sparse_tensor()
+    middle = first(tensor)
+    out, expected = second(middle), plain(middle)
+    assert torch.allclose(out.features, expected.features, atol=1e-6)
+    target = torch.randn_like(out.features)
+    grad = torch.autograd.grad((out.features * target).sum(), second.weight, retain_graph=True)[0]
+    known = torch.autograd.grad((expected.features * target).sum(), plain.weight)[0]
+    assert torch.allclose(grad.flatten(1, 3)[:, :9], known.flatten(1, 3), atol=1e-4)
+    assert grad.flatten(1, 3)[:, 9:].eq(0).all()
+
+
+def test_a_kernel_too_small_for_the_shared_neighbourhood():
+    pytest.importorskip('spconv')
+    layer = spconv_cpu.submanifold_like_mmcv()
+    middle = layer(3, 3, 3, padding=1, indice_key='shared')(sparse_tensor())
+    with pytest.raises(ValueError, match="indice_key 'shared' holds 27 neighbours"):
+        layer(3, 3, (1, 3, 3), padding=1, indice_key='shared')(middle)
