@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +32,44 @@ POINT_SUFFIXES = (*ARRAY_SUFFIXES, *TEXT_SUFFIXES)
 class Mesh:
     """A triangle mesh, or a bare cloud where there are no faces.
 
+    The colour of the surface is the product of those of its colours that there are, see
+    :func:`~mm3dpretrain.datasets.mesh_colors.surface_colors`.
+
     Args:
-        vertices: (V, 3) float32, in the unit and frame of the file.
+        vertices: (V, 3) float64 of files, float32 of packed sets; in the unit and frame of the
+            source.
         faces: (F, 3) int64.
         face_colors: (F, 3) uint8 or None.
         vertex_colors: (V, 3) uint8 or None.
+        uv: (V, 2) float64 or None, (0, 0) is the lower left corner of a texture.
+        textures: pictures (h, w, 3) uint8.
+        face_texture: (F,) int64 number of each face's texture, -1 for none; None without textures.
+        warnings: one line for everything that could not be read and was replaced.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     face_colors: np.ndarray | None = None
     vertex_colors: np.ndarray | None = None
+    uv: np.ndarray | None = None
+    textures: tuple[np.ndarray, ...] = ()
+    face_texture: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def has_colors(self) -> bool:
+        return not (self.face_colors is None and self.vertex_colors is None and not self.textures)
+
+    @property
+    def appearance(self) -> dict:
+        """The colours, as ``render_mesh`` and ``surface_colors`` take them."""
+        return dict(
+            face_colors=self.face_colors,
+            vertex_colors=self.vertex_colors,
+            uv=self.uv,
+            textures=self.textures,
+            face_texture=self.face_texture,
+        )
 
 
 def check_mesh(vertices: np.ndarray, faces: np.ndarray, source: str) -> None:
@@ -79,6 +107,10 @@ def read_off(path: str | os.PathLike) -> Mesh:
     content = content.lstrip()
     if not content.startswith(b'OFF'):
         raise SampleError(f'{path}: not an OFF file, it starts with {content[:12]!r}')
+    mesh = _plain_off(content[3:])
+    if mesh is not None:
+        check_mesh(*mesh, path)
+        return Mesh(*mesh)
     tokens = content[3:].split()
     try:
         num_vertices, num_faces = int(tokens[0]), int(tokens[1])
@@ -93,12 +125,42 @@ def read_off(path: str | os.PathLike) -> Mesh:
             f'the file ends after {len(body) // 3}'
         )
     try:
-        vertices = np.array(body[: 3 * num_vertices], dtype=np.float32).reshape(-1, 3)
+        vertices = np.array(body[: 3 * num_vertices], dtype=np.float64).reshape(-1, 3)
     except ValueError as error:
         raise SampleError(f'{path}: a vertex is not numeric ({error})') from None
     faces = _off_faces(body[3 * num_vertices :], num_faces, content, num_vertices, path)
     check_mesh(vertices, faces, path)
     return Mesh(vertices, faces)
+
+
+def _plain_off(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+    """Vertices and faces of a file of triangles without colours; None for anything else.
+
+    All numbers at once, without an object for each of them: a file of millions of faces needs a
+    tenth of the time and the memory.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        try:
+            numbers = np.fromstring(text, dtype=np.float64, sep=' ')
+        except (ValueError, DeprecationWarning):  # what is no number is reported by the caller
+            return None
+    if len(numbers) < 3 or not np.isfinite(numbers[:2]).all():
+        return None
+    num_vertices, num_faces = numbers[:2].astype(np.int64)
+    if (
+        (numbers[:2] != (num_vertices, num_faces)).any()
+        or num_vertices < 1
+        or num_faces < 1
+        or len(numbers) != 3 + 3 * num_vertices + 4 * num_faces
+    ):
+        return None
+    faces = numbers[3 + 3 * num_vertices :].reshape(-1, 4)
+    whole = np.isfinite(faces).all() and (faces == np.floor(faces)).all()
+    if not whole or (faces[:, 0] != 3).any():
+        return None
+    vertices = numbers[3 : 3 + 3 * num_vertices].reshape(-1, 3).copy()
+    return vertices, faces[:, 1:].astype(np.int64)
 
 
 def _off_faces(
@@ -154,7 +216,8 @@ def read_mesh(path: str | os.PathLike) -> Mesh:
     """Read a mesh or a cloud file by its suffix: OFF, OBJ, PLY, STL, GLB.
 
     All but OFF are read by trimesh; the parts of a scene are joined into one mesh in the frame of
-    the scene.
+    the scene, with their colours (:func:`~mm3dpretrain.datasets.mesh_scene.join_scene`). A
+    texture that cannot be read becomes grey, with a line in ``Mesh.warnings``.
 
     Raises:
         SampleError: if the file is missing, broken or of an unknown kind.
@@ -173,38 +236,18 @@ def read_mesh(path: str | os.PathLike) -> Mesh:
     if not os.path.isfile(path):
         raise SampleError(f'{path}: the file does not exist')
     try:
-        loaded = trimesh.load(path, process=False)
-        if isinstance(loaded, trimesh.Scene):
-            loaded = loaded.to_mesh() if hasattr(loaded, 'to_mesh') else loaded.dump(True)
-        vertices = np.array(loaded.vertices, dtype=np.float32)
-        faces = np.array(getattr(loaded, 'faces', np.zeros((0, 3))), dtype=np.int64)
-        face_colors, vertex_colors = _trimesh_colors(loaded)
+        from .mesh_scene import join_scene
+
+        arrays = join_scene(trimesh.load(path, process=False), path)
     # trimesh's parsers let through whatever their text or struct handling raises
     except Exception as error:
         raise SampleError(
             f'{path}: cannot read the mesh ({type(error).__name__}: {error})'
         ) from error
-    if vertices.ndim != 2 or len(vertices) == 0:
+    if len(arrays['vertices']) == 0:
         raise SampleError(f'{path}: an empty cloud, the file has no vertices')
-    faces = faces.reshape(-1, 3)
-    check_mesh(vertices, faces, path)
-    return Mesh(vertices, faces, face_colors, vertex_colors)
-
-
-def _trimesh_colors(loaded) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Face and vertex colours (.., 3) uint8 of a trimesh object, None where it has none."""
-    visual = getattr(loaded, 'visual', None)
-    if getattr(loaded, 'faces', None) is None:
-        colors = getattr(loaded, 'colors', None)
-        ok = colors is not None and len(colors) == len(loaded.vertices)
-        return None, np.array(colors[:, :3], np.uint8) if ok else None
-    if visual is None or not visual.defined:
-        return None, None
-    if visual.kind == 'texture':
-        visual = visual.to_color()
-    if visual.kind == 'vertex':
-        return None, np.array(visual.vertex_colors[:, :3], np.uint8)
-    return np.array(visual.face_colors[:, :3], np.uint8), None
+    check_mesh(arrays['vertices'], arrays['faces'], path)
+    return Mesh(**arrays)
 
 
 def stable_seed(text: str) -> int:
@@ -232,26 +275,38 @@ def sample_mesh_file(path: str | os.PathLike, num_points: int, seed: int) -> dic
     path = os.fspath(path)
     mesh = read_mesh(path)
     if len(mesh.faces) == 0:
-        cloud = {'points': mesh.vertices}
+        cloud = {'points': mesh.vertices.astype(np.float32)}
         if mesh.vertex_colors is not None:
             cloud['rgb'] = mesh.vertex_colors
         return cloud
-    from .mesh_sampling import sample_mesh
-
     try:
-        points, normals, face_index = sample_mesh(
-            mesh.vertices, mesh.faces, num_points, np.random.default_rng(seed)
-        )
+        cloud = sample_colored(mesh, num_points, np.random.default_rng(seed))
     except ValueError as error:
         raise SampleError(f'{path}: cannot sample the mesh ({error})') from error
-    cloud = {'points': points.astype(np.float32), 'normal': normals.astype(np.float32)}
-    if mesh.face_colors is not None:
-        cloud['rgb'] = mesh.face_colors[face_index]
-    elif mesh.vertex_colors is not None:
-        # the mean of the corners: at cloud resolution this equals interpolating inside the face
-        corners = mesh.vertex_colors[mesh.faces[face_index]].astype(np.float32)
-        cloud['rgb'] = np.round(corners.mean(axis=1)).astype(np.uint8)
+    if not mesh.has_colors:
+        del cloud['rgb']
     return check_mesh_cloud(cloud, path)
+
+
+def sample_colored(mesh: Mesh, num_points: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Points of the surface, uniform in the area, with the normal and colour at their place.
+
+    Returns:
+        ``points`` (N, 3) float32, ``normal`` (N, 3) float32, ``rgb`` (N, 3) uint8, light grey for
+        a mesh without colours.
+
+    Raises:
+        ValueError: for a mesh that :func:`~mm3dpretrain.datasets.mesh_sampling.sample_mesh`
+            refuses, or impossible colours.
+    """
+    # numba comes with it, which those who only read clouds need not wait for
+    from .mesh_colors import colors_at, surface_colors
+    from .mesh_sampling import sample_surface
+
+    samples = sample_surface(mesh.vertices, mesh.faces, num_points, rng)
+    colors = surface_colors(len(mesh.vertices), len(mesh.faces), **mesh.appearance)
+    rgb = colors_at(mesh.faces, colors, samples.face_index, samples.bary)
+    return {'points': samples.points, 'normal': samples.normals, 'rgb': rgb}
 
 
 def check_mesh_cloud(cloud: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mm3dpretrain.ops.rasterize import check_mesh, face_normals
 
 
+class SurfaceSamples(NamedTuple):
+    """N points on a surface.
+
+    Attributes:
+        points: (N, 3) float32, unit of the mesh.
+        normals: (N, 3) float32 unit normals of the faces, counter-clockwise outwards.
+        face_index: (N,) int64 the face of each point.
+        bary: (N, 3) float64 weights of its corners, their sum is 1.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray
+    face_index: np.ndarray
+    bary: np.ndarray
+
+
 def sample_mesh(
     vertices, faces, num: int, rng: np.random.Generator | int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, normals and face indices of :func:`sample_surface`."""
+    return sample_surface(vertices, faces, num, rng)[:3]
+
+
+def sample_surface(
+    vertices, faces, num: int, rng: np.random.Generator | int | None = None
+) -> SurfaceSamples:
     """Draw points uniformly by area from the faces of a mesh.
 
     The number of points on each face follows the area in equal steps (systematic sampling), so
@@ -23,8 +48,7 @@ def sample_mesh(
         rng: generator or seed; None draws a new one.
 
     Returns:
-        ``points`` (num, 3) float32, ``normals`` (num, 3) float32 unit normals of the faces
-        (counter-clockwise outwards), ``face_index`` (num,) int64.
+        :class:`SurfaceSamples`.
 
     Raises:
         ValueError: for no faces, NaN or infinite vertices, faces of missing vertices, a mesh whose
@@ -51,4 +75,9 @@ def sample_mesh(
     u, v = np.where(fold, 1 - u, u), np.where(fold, 1 - v, v)
     a, b, c = (vertices[faces[index, k]] for k in range(3))
     points = a + u * (b - a) + v * (c - a)
-    return points.astype(np.float32), normals[index].astype(np.float32), index
+    return SurfaceSamples(
+        points.astype(np.float32),
+        normals[index].astype(np.float32),
+        index,
+        np.concatenate([1 - u - v, u, v], axis=1),
+    )

@@ -18,7 +18,7 @@ def write(path, text):
 
 def test_off(tmp_path, off_cube):
     mesh = read_off(write(tmp_path / 'a.off', off_cube))
-    assert mesh.vertices.shape == (8, 3) and mesh.vertices.dtype == np.float32
+    assert mesh.vertices.shape == (8, 3) and mesh.vertices.dtype == np.float64
     assert mesh.faces.shape == (12, 3)
     assert mesh.faces[-1].tolist() == [1, 6, 5]
     assert mesh.vertices[6].tolist() == [1, 1, 1]
