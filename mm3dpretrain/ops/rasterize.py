@@ -1,4 +1,7 @@
-"""Z-buffer rasteriser for triangle meshes on the CPU: data preparation, not differentiable."""
+"""Z-buffer rasteriser for triangle meshes on the CPU, not differentiable.
+
+:func:`rasterize_mesh` is for data preparation; its inner loop also serves ``MeshRenderer``.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,30 @@ def _compile(function: Callable) -> Callable:
 
 
 @_compile
-def _draw(points, weight, faces, width, near, face_index, depth, bary):
-    """Draw one view into ``face_index``, ``depth`` and ``bary`` (filled with -1, inf and 0).
+def corner_edges(points, faces, f, perspective, h, edge):
+    """Homogeneous corners ``h`` (3, 3) and edge functions ``edge`` (3, 3) of face f.
+
+    Returns:
+        ``det = h_0 . (h_1 x h_2)``: six times the volume between the face and the eye, negative
+        where a camera in the usual orientation sees the corners run counter-clockwise.
+    """
+    for k in range(3):
+        p = faces[f, k]
+        h[k, 0] = points[p, 0]
+        h[k, 1] = points[p, 1]
+        h[k, 2] = points[p, 2] if perspective else 1.0
+    for k in range(3):
+        a = (k + 1) % 3
+        b = (k + 2) % 3
+        edge[k, 0] = h[a, 1] * h[b, 2] - h[a, 2] * h[b, 1]
+        edge[k, 1] = h[a, 2] * h[b, 0] - h[a, 0] * h[b, 2]
+        edge[k, 2] = h[a, 0] * h[b, 1] - h[a, 1] * h[b, 0]
+    return edge[0, 0] * h[0, 0] + edge[0, 1] * h[0, 1] + edge[0, 2] * h[0, 2]
+
+
+@_compile
+def draw_faces(points, faces, perspective, near, far, facing, face_index, depth):
+    """Draw one view into ``face_index`` and ``depth`` (H, W), filled with -1 and inf.
 
     Edge functions in homogeneous coordinates (Olano and Greer, "Triangle Scan Conversion using 2D
     Homogeneous Coordinates", 1997): with corner k at ``h_k = w_k (u_k, v_k, 1)`` and
@@ -46,31 +71,33 @@ def _draw(points, weight, faces, width, near, face_index, depth, bary):
     skipped one by one.
 
     Args:
-        points: (P, 3) ``(w u, w v, z)``.
-        weight: (P,) w: z for perspective, 1 for orthographic cameras.
+        points: (P, 3) float64 ``(w u, w v, z)``, with w = z for perspective, 1 for orthographic
+            cameras; z is depth, u and v are pixels.
+        faces: (F, 3) integers; rows below 0 are padding.
+        near, far: depths that are drawn.
+        facing: faces with ``det * facing < 0`` are not drawn; 0 draws both sides.
     """
-    height = face_index.shape[0]
+    height, width = face_index.shape
     h = np.empty((3, 3))
     edge = np.empty((3, 3))
     for f in range(faces.shape[0]):
-        in_front = 0
-        for k in range(3):
-            p = faces[f, k]
-            h[k, 0] = points[p, 0]
-            h[k, 1] = points[p, 1]
-            h[k, 2] = weight[p]
-            if points[p, 2] >= near:
-                in_front += 1
-        if in_front == 0:
+        if faces[f, 0] < 0:
             continue
+        z0 = points[faces[f, 0], 2]
+        z1 = points[faces[f, 1], 2]
+        z2 = points[faces[f, 2], 2]
+        if max(z0, z1, z2) < near or min(z0, z1, z2) > far:
+            continue
+        det = corner_edges(points, faces, f, perspective, h, edge)
+        if det == 0.0 or det * facing < 0.0:
+            continue  # seen edge-on, without area, or seen from behind
         # the rectangle of pixels around the part of the face in front of the near plane
         u_min = np.inf
         u_max = -np.inf
         v_min = np.inf
         v_max = -np.inf
         for k in range(3):
-            a = faces[f, k]
-            za = points[a, 2]
+            za = points[faces[f, k], 2]
             if za >= near:
                 u = h[k, 0] / h[k, 2]
                 v = h[k, 1] / h[k, 2]
@@ -96,19 +123,7 @@ def _draw(points, weight, faces, width, near, face_index, depth, bary):
         j1 = min(width - 1, int(np.ceil(min(u_max, width) - 0.5)) + 1)
         i0 = max(0, int(np.floor(max(v_min, 0.0) - 0.5)) - 1)
         i1 = min(height - 1, int(np.ceil(min(v_max, height) - 0.5)) + 1)
-        for k in range(3):
-            a = (k + 1) % 3
-            b = (k + 2) % 3
-            edge[k, 0] = h[a, 1] * h[b, 2] - h[a, 2] * h[b, 1]
-            edge[k, 1] = h[a, 2] * h[b, 0] - h[a, 0] * h[b, 2]
-            edge[k, 2] = h[a, 0] * h[b, 1] - h[a, 1] * h[b, 0]
-        det = edge[0, 0] * h[0, 0] + edge[0, 1] * h[0, 1] + edge[0, 2] * h[0, 2]
-        if det == 0.0:
-            continue  # seen edge-on, or without area
         sign = 1.0 if det > 0.0 else -1.0
-        z0 = points[faces[f, 0], 2]
-        z1 = points[faces[f, 1], 2]
-        z2 = points[faces[f, 2], 2]
         for i in range(i0, i1 + 1):
             v = i + 0.5
             for j in range(j0, j1 + 1):
@@ -121,18 +136,32 @@ def _draw(points, weight, faces, width, near, face_index, depth, bary):
                 total = e0 + e1 + e2
                 if total <= 0.0:
                     continue
-                e0 /= total
-                e1 /= total
-                e2 /= total
-                z = e0 * z0 + e1 * z1 + e2 * z2
+                z = e0 / total * z0 + e1 / total * z1 + e2 / total * z2
                 # of two faces at the same depth the one with the smaller index stays
-                if z < near or z >= depth[i, j]:
+                if z < near or z > far or z >= depth[i, j]:
                     continue
                 depth[i, j] = z
                 face_index[i, j] = f
-                bary[i, j, 0] = e0
-                bary[i, j, 1] = e1
-                bary[i, j, 2] = e2
+
+
+@_compile
+def _barycentric(points, faces, perspective, face_index, bary):
+    """Weights of the corners of the visible faces, into ``bary`` (H, W, 3), filled with 0."""
+    height, width = face_index.shape
+    h = np.empty((3, 3))
+    edge = np.empty((3, 3))
+    for i in range(height):
+        for j in range(width):
+            f = face_index[i, j]
+            if f < 0:
+                continue
+            corner_edges(points, faces, f, perspective, h, edge)
+            total = 0.0
+            for k in range(3):
+                bary[i, j, k] = edge[k, 0] * (j + 0.5) + edge[k, 1] * (i + 0.5) + edge[k, 2]
+                total += bary[i, j, k]
+            for k in range(3):
+                bary[i, j, k] /= total
 
 
 def check_mesh(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
@@ -202,6 +231,7 @@ def rasterize_mesh(vertices, faces, cameras: Cameras, near: float = 1e-3) -> Ras
     extrinsics = cameras.extrinsics[0].detach().cpu().numpy().astype(np.float64)
     intrinsics = cameras.intrinsics[0].detach().cpu().numpy().astype(np.float64)
     views = len(extrinsics)
+    perspective = cameras.projection == 'perspective'
     face_index = np.full((views, height, width), -1, np.int32)
     depth = np.full((views, height, width), np.inf)
     bary = np.zeros((views, height, width, 3))
@@ -213,19 +243,11 @@ def rasterize_mesh(vertices, faces, cameras: Cameras, near: float = 1e-3) -> Ras
                 f'view {view}: the whole mesh is behind the camera (largest depth '
                 f'{z.max():.4g}, near {near:g})'
             )
-        weight = z if cameras.projection == 'perspective' else np.ones_like(z)
+        weight = z if perspective else np.ones_like(z)
         matrix = intrinsics[view]
         points = cam[:, :2] @ matrix[:2, :2].T + weight[:, None] * matrix[:2, 2]
         points = np.concatenate([points, z[:, None]], 1)
-        _draw(
-            points,
-            np.ascontiguousarray(weight),
-            faces,
-            width,
-            near,
-            face_index[view],
-            depth[view],
-            bary[view],
-        )
+        draw_faces(points, faces, perspective, near, np.inf, 0.0, face_index[view], depth[view])
+        _barycentric(points, faces, perspective, face_index[view], bary[view])
     depth[face_index < 0] = 0.0
     return Rasterization(face_index, depth.astype(np.float32), bary.astype(np.float32))
