@@ -1,24 +1,34 @@
 from .base import BaseRenderer, RenderOutput
+from .mesh import MeshRenderer
+from .p2i import p2i_max
 from .point_splat import PointSplatRenderer
+from .sparenet import SpareNetDepthRenderer
 from .views import (
     CubeCornerViews,
     OrbitViews,
     RandomViews,
+    SpareNetViews,
     cube_corner_views,
     make_intrinsics,
     orbit_views,
     random_views,
+    sparenet_views,
 )
 
 __all__ = [
     'BaseRenderer',
     'CubeCornerViews',
+    'MeshRenderer',
     'OrbitViews',
     'PointSplatRenderer',
     'RandomViews',
     'RenderOutput',
+    'SpareNetDepthRenderer',
+    'SpareNetViews',
     'cube_corner_views',
     'make_intrinsics',
     'orbit_views',
+    'p2i_max',
     'random_views',
+    'sparenet_views',
 ]

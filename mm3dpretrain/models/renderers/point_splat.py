@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -13,16 +12,18 @@ from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras
 
 from .base import BaseRenderer, RenderOutput
+from .p2i import p2i_max, winner_weight
 from .splat_naive import splat_naive
-from .splat_torch import splat_torch
+from .splat_torch import resolve_backend, splat_torch
 
 KERNELS = ('cosine', 'quadratic', 'gaussian', 'disc')
+COMPOSITING = ('soft', 'max')
 BACKENDS = ('auto', 'numba', 'torch', 'naive')
 
 
 @RENDERERS.register_module()
 class PointSplatRenderer(BaseRenderer):
-    """Draws every point as a soft ellipse; the front-most ones win.
+    """Draws every point as a soft ellipse.
 
     For a pixel with centre (j + 0.5, i + 0.5), point k at (u_k, v_k) with depth z_k covers the
     pixel if ``q_k = ((j + 0.5 - u_k) / r_u)^2 + ((i + 0.5 - v_k) / r_v)^2 < 1``, with the weight
@@ -34,7 +35,8 @@ class PointSplatRenderer(BaseRenderer):
       and scaled back to 1 in the centre, so that no picture jumps when a point moves.
     - disc: ``w = 1``.
 
-    With f the nearest point that covers the pixel (the lowest index of equals):
+    **Soft compositing**, the default: the front-most points win. With f the nearest point that
+    covers the pixel (the lowest index of equals):
 
     - z-test: ``a_k = w_k max(0, 1 - (z_k - z_f) / depth_tolerance)``. Only the points of the
       surface in front count. The factor fades out linearly, so that nothing jumps when a point
@@ -52,6 +54,15 @@ class PointSplatRenderer(BaseRenderer):
     the index, and 1 % of the feature blend, between points of exactly equal depth). Gradients
     reach the cameras too.
 
+    **Maximum compositing**: what is near or central wins, without a test of depth, as in SpareNet's
+    renderer (:func:`~mm3dpretrain.models.renderers.p2i.p2i_max`). With the nearness
+    ``n_k = (far - z_k) / (far - near)``:
+
+    - ``index = argmax_k w_k n_k``, the lowest of equals, -1 where no product is above 0.
+    - ``depth`` and ``mask`` are z and w of that point alone, so ``depth_image`` is
+      ``max_k w_k n_k``. Only that point gets a gradient.
+    - ``features[c] = max(0, max_k w_k features_k[c])``, where each channel has its own winner.
+
     Points are culled outside [near, far] along z, thus also behind the camera. Points just outside
     of the picture still reach into it. Computation is in at least float32, also under autocast.
 
@@ -60,14 +71,16 @@ class PointSplatRenderer(BaseRenderer):
             between the pixel centres and vanish.
         radius_unit: 'pixel', or 'metre' for scene units: then ``r_u = fx radius / z``
             (orthographic: ``fx radius``), and fy for ``r_v``.
-        kernel: 'cosine', 'quadratic', 'gaussian' or 'disc'. 'disc' with ``depth_tolerance=0`` is a plain
-            z-buffer, without gradients to x and y.
-        depth_tolerance: thickness of the surface in front, in scene units, >= 0.
+        kernel: 'cosine', 'quadratic', 'gaussian' or 'disc'. 'disc' with ``depth_tolerance=0`` is a
+            plain z-buffer, without gradients to x and y.
+        depth_tolerance: soft compositing only: thickness of the surface in front, in scene units,
+            >= 0. Default 0.05.
         near, far: culling planes along z, scene units. The defaults suit a unit sphere seen
             from 1.5 to 2.5 units away, such as from the corners of a cube.
         backend: 'torch' runs on any device, 'numba' only on the CPU, with the same result; 'auto'
             takes numba on the CPU and torch elsewhere. 'naive' is the definition in plain loops,
             for tests and benchmarks.
+        compositing: 'soft' or 'max'.
 
     Raises:
         ValueError: for impossible settings.
@@ -78,10 +91,11 @@ class PointSplatRenderer(BaseRenderer):
         radius: float = 3.0,
         radius_unit: str = 'pixel',
         kernel: str = 'cosine',
-        depth_tolerance: float = 0.05,
+        depth_tolerance: float | None = None,
         near: float = 0.5,
         far: float = 3.5,
         backend: str = 'auto',
+        compositing: str = 'soft',
     ) -> None:
         super().__init__(near, far)
         if not 0 < radius < float('inf'):
@@ -90,6 +104,13 @@ class PointSplatRenderer(BaseRenderer):
             raise ValueError(f"radius_unit must be 'pixel' or 'metre', got {radius_unit!r}")
         if kernel not in KERNELS:
             raise ValueError(f'kernel must be one of {KERNELS}, got {kernel!r}')
+        if compositing not in COMPOSITING:
+            raise ValueError(f'compositing must be one of {COMPOSITING}, got {compositing!r}')
+        if compositing == 'max' and depth_tolerance is not None:
+            raise ValueError(
+                f"compositing='max' knows no depth_tolerance, got {depth_tolerance}: leave it out"
+            )
+        depth_tolerance = 0.05 if depth_tolerance is None else depth_tolerance
         if not 0 <= depth_tolerance < float('inf'):
             raise ValueError(f'depth_tolerance must be >= 0, got {depth_tolerance}')
         if backend not in BACKENDS:
@@ -98,12 +119,16 @@ class PointSplatRenderer(BaseRenderer):
         self.radius = float(radius)
         self.radius_unit = radius_unit
         self.kernel = kernel
+        self.compositing = compositing
         self.depth_tolerance = float(depth_tolerance)
 
     def extra_repr(self) -> str:
+        compositing = self.compositing
+        if compositing == 'soft':
+            compositing += f' within {self.depth_tolerance:g}'
         return (
             f'radius={self.radius:g} {self.radius_unit}, kernel={self.kernel}, '
-            f'depth_tolerance={self.depth_tolerance:g}, near={self.near:g}, far={self.far:g}'
+            f'compositing={compositing}, near={self.near:g}, far={self.far:g}'
         )
 
     def forward(
@@ -168,7 +193,6 @@ class PointSplatRenderer(BaseRenderer):
     ) -> RenderOutput:
         batch, num = points.shape[:2]
         cameras = cameras.to(points.device, points.dtype).expand(batch)
-        views, size = cameras.num_views, cameras.image_size
         points = torch.where(real[..., None], points, torch.zeros_like(points))
         uv, z = cameras.project(points)
         valid = (z >= self.near) & (z <= self.far) & real[:, None] & uv.isfinite().all(-1)
@@ -181,33 +205,55 @@ class PointSplatRenderer(BaseRenderer):
             )
         # culled points take no part: give them harmless values, so that no gradient is NaN
         z = torch.where(valid, z, torch.ones_like(z))
-        inv_radius = self._inverse_radius(cameras, z)
-        flat = batch * views
-        maps = self._backend(points.device)(
-            uv.reshape(flat, num, 2),
-            z.reshape(flat, num),
-            inv_radius.reshape(flat, num, 2),
-            valid.reshape(flat, num),
-            features,
-            size,
-            self.kernel,
-            self.depth_tolerance,
-        )
+        return self._compose(uv, z, valid, features, cameras)
+
+    def _compose(
+        self, uv: Tensor, z: Tensor, valid: Tensor, features: Tensor | None, cameras: Cameras
+    ) -> RenderOutput:
+        """Pictures of points (B, V, N) of which the valid ones take part."""
+        splats = (uv, z, self._inverse_radius(cameras, z), valid)
+        if self.compositing == 'soft':
+            return self._soft(*splats, features, cameras.image_size)
+        nearness = (self.far - z) / (self.far - self.near)
+        return self._maximum(nearness, *splats, features, cameras.image_size)
+
+    def _soft(self, uv, z, inv_radius, valid, features, size) -> RenderOutput:
+        backend = resolve_backend(self.backend, z.device)
+        if backend == 'numba':
+            from .splat_cpu import splat_cpu as splat  # numba takes a moment to import
+        else:
+            splat = splat_torch if backend == 'torch' else splat_naive
+        flat = [t.flatten(0, 1) for t in (uv, z, inv_radius, valid)]
+        maps = splat(*flat, features, size, self.kernel, self.depth_tolerance)
         depth, mask, index, rendered = (
-            None if m is None else m.unflatten(0, (batch, views)) for m in maps
+            None if m is None else m.unflatten(0, z.shape[:2]) for m in maps
         )
         return RenderOutput(depth=depth, mask=mask, index=index, features=rendered)
 
-    def _backend(self, device: torch.device) -> Callable:
-        if self.backend == 'torch' or (self.backend == 'auto' and device.type != 'cpu'):
-            return splat_torch
-        if self.backend == 'naive':
-            return splat_naive
-        if device.type != 'cpu':
-            raise ValueError(f"backend 'numba' needs CPU tensors, got {device}; use 'auto'")
-        from .splat_cpu import splat_cpu  # numba takes a moment to import
-
-        return splat_cpu
+    def _maximum(self, nearness, uv, z, inv_radius, valid, features, size) -> RenderOutput:
+        """The point with the largest product of weight and nearness (B, V, N) alone."""
+        views, num = z.shape[1:]
+        uv, inv_radius, valid, nearness = (
+            t.flatten(0, 1) for t in (uv, inv_radius, valid, nearness)
+        )
+        settings = dict(kernel=self.kernel, valid=valid, backend=self.backend)
+        with torch.no_grad():
+            _, winner = p2i_max(uv, inv_radius, nearness[..., None], size, **settings)
+        index = winner[:, 0].long()
+        flat = index.flatten()
+        pixel = torch.nonzero(flat >= 0).squeeze(1)
+        row = torch.div(pixel, size[0] * size[1], rounding_mode='floor') * num + flat[pixel]
+        empty = z.new_zeros(len(flat))
+        depth = empty.index_copy(0, pixel, z.reshape(-1)[row])
+        weight = winner_weight(uv, inv_radius, index, pixel, self.kernel)
+        mask = empty.index_copy(0, pixel, weight)
+        shape = (-1, views, *size)
+        depth, mask, index = (m.reshape(shape) for m in (depth, mask, index))
+        rendered = None
+        if features is not None:
+            rendered, _ = p2i_max(uv, inv_radius, features, size, **settings)
+            rendered = rendered.unflatten(0, (-1, views))
+        return RenderOutput(depth=depth, mask=mask, index=index, features=rendered)
 
     def _inverse_radius(self, cameras: Cameras, z: Tensor) -> Tensor:
         """1 / radius in pixels along u and v, (B, V, N, 2)."""

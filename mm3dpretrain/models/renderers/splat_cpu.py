@@ -155,7 +155,7 @@ def _forward(
             k = order[s, n]
             u, v, zk = uv[s, k, 0], uv[s, k, 1], z[s, k]
             su, sv = inv_radius[s, k, 0], inv_radius[s, k, 1]
-            i0, i1 = _bounds(v, 1.0 / sv, height)
+            i0, i1 = _bounds(v, one / sv, height)
             for i in range(i0, i1):
                 dv = (scalar(i) + half - v) * sv
                 chord = math.sqrt(max(one - dv * dv, zero)) / su
@@ -239,7 +239,7 @@ def _backward(
             k = order[s, n]
             u, v, zk = uv[s, k, 0], uv[s, k, 1], z[s, k]
             su, sv = inv_radius[s, k, 0], inv_radius[s, k, 1]
-            i0, i1 = _bounds(v, 1.0 / sv, height)
+            i0, i1 = _bounds(v, one / sv, height)
             gu, gv, gz, gsu, gsv = zero, zero, zero, zero, zero
             for i in range(i0, i1):
                 dv = (scalar(i) + half - v) * sv
@@ -290,6 +290,38 @@ def _backward(
                 f = index[s, i, j]
                 if f >= 0:
                     grad_z[s, f] += state[i, j, 5]
+
+
+@_jit
+def _winners(start, stop, views, kernel, uv, inv_radius, valid, values, best, winner):
+    height, width, channels = best.shape[1:]
+    scalar = uv.dtype.type
+    zero, one, half = scalar(0.0), scalar(1.0), scalar(0.5)
+    margin = scalar(1e-3)
+    weight = np.empty(_BLOCK, uv.dtype)
+    for s in range(start, stop):
+        value = values[s // views]
+        for k in range(uv.shape[1]):
+            if not valid[s, k]:
+                continue
+            u, v = uv[s, k, 0], uv[s, k, 1]
+            su, sv = inv_radius[s, k, 0], inv_radius[s, k, 1]
+            i0, i1 = _bounds(v, one / sv, height)
+            for i in range(i0, i1):
+                dv = (scalar(i) + half - v) * sv
+                chord = math.sqrt(max(one - dv * dv, zero)) / su
+                j0, j1 = _bounds(u, chord + margin, width)
+                for block in range(j0, j1, _BLOCK):
+                    _weights(kernel, block, u, su, dv, weight)
+                    for j in range(block, min(block + _BLOCK, j1)):
+                        w = weight[j - block]
+                        if w < zero:
+                            continue
+                        for c in range(channels):
+                            product = w * value[k, c]
+                            if product > best[s, i, j, c]:
+                                best[s, i, j, c] = product
+                                winner[s, i, j, c] = k
 
 
 def _in_threads(function: Callable, num_pictures: int, *args) -> None:
@@ -372,3 +404,20 @@ def splat_cpu(
         uv, z, inv_radius, valid, given, image_size, kernel, tolerance
     )
     return depth, mask, index, None if features is None else rendered.permute(0, 3, 1, 2)
+
+
+def winners_cpu(
+    uv: Tensor,
+    inv_radius: Tensor,
+    valid: Tensor,
+    values: Tensor,
+    background: Tensor,
+    kernel: str,
+) -> Tensor:
+    """See :func:`mm3dpretrain.models.renderers.splat_torch.winners_torch`; CPU tensors only."""
+    best = background.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
+    winner = torch.full(best.shape, -1, dtype=torch.int32)
+    views = len(uv) // max(1, len(values))
+    arrays = _arrays(uv, inv_radius, valid, values, best, winner)
+    _in_threads(_winners, len(uv), views, _KERNEL_IDS[kernel], *arrays)
+    return winner.permute(0, 3, 1, 2)

@@ -64,3 +64,25 @@ def splat_naive(
         torch.tensor(index).reshape(shape),
         None if features is None else rendered,
     )
+
+
+def winners_naive(
+    uv: Tensor,
+    inv_radius: Tensor,
+    valid: Tensor,
+    values: Tensor,
+    background: Tensor,
+    kernel: str,
+) -> Tensor:
+    """See :func:`mm3dpretrain.models.renderers.splat_torch.winners_torch`. For tiny pictures."""
+    winner = torch.full(background.shape, -1, dtype=torch.int32)
+    for s, c, i, j in torch.cartesian_prod(*(torch.arange(n) for n in winner.shape)).tolist():
+        best = background[s, c, i, j]
+        for k in range(uv.shape[1]):
+            offset = torch.stack([j + 0.5 - uv[s, k, 0], i + 0.5 - uv[s, k, 1]])
+            q = (offset * inv_radius[s, k]).square().sum()
+            if valid[s, k] and q < 1:
+                product = kernel_weight(kernel, q) * values[s // (len(uv) // len(values)), k, c]
+                if product > best:
+                    best, winner[s, c, i, j] = product, k
+    return winner

@@ -33,6 +33,19 @@ def kernel_weight(kernel: str, q: Tensor) -> Tensor:
     return 0.5 + 0.5 * torch.cos(math.pi * q.clamp_min(1e-12).sqrt())
 
 
+def resolve_backend(backend: str, device: torch.device) -> str:
+    """The back-end to use, 'numba', 'torch' or 'naive'; 'auto' is numba on the CPU, else torch.
+
+    Raises:
+        ValueError: for numba with tensors that are not on the CPU.
+    """
+    if backend == 'auto':
+        return 'numba' if device.type == 'cpu' else 'torch'
+    if backend == 'numba' and device.type != 'cpu':
+        raise ValueError(f"backend 'numba' needs CPU tensors, got {device}; use 'auto'")
+    return backend
+
+
 def splat_torch(
     uv: Tensor,
     z: Tensor,
@@ -65,7 +78,7 @@ def splat_torch(
         search = (uv, z, inv_radius, valid.reshape(-1), num_points, image_size)
         point, pixel, front, full = _fragments(search, num_pixels, kernel, tolerance)
 
-    q = _scaled_distance2(uv, inv_radius, point, pixel, image_size)
+    q = scaled_distance2(uv, inv_radius, point, pixel, image_size)
     weight = kernel_weight(kernel, q)
     cover = weight.new_zeros(num_pixels).index_add(0, pixel, weight)
     mask = torch.where(full, torch.ones_like(cover), cover)
@@ -90,6 +103,60 @@ def splat_torch(
         rendered = rendered.reshape(*shape, -1).permute(0, 3, 1, 2)
     index = torch.where(front >= 0, front % max(num_points, 1), -1)
     return depth.reshape(shape), mask.reshape(shape), index.reshape(shape), rendered
+
+
+def winners_torch(
+    uv: Tensor,
+    inv_radius: Tensor,
+    valid: Tensor,
+    values: Tensor,
+    background: Tensor,
+    kernel: str,
+) -> Tensor:
+    """The point with the largest ``weight * value`` in each channel of each pixel.
+
+    Args:
+        uv, inv_radius, valid: as for :func:`splat_torch`.
+        values: (B, N, C); S must be a multiple of B.
+        background: (S, C, H, W), to be exceeded.
+        kernel: see PointSplatRenderer.
+
+    Returns:
+        int32 (S, C, H, W); the lowest index of equals, -1 where no point exceeds the background.
+    """
+    (num_pictures, num_points), image_size = uv.shape[:2], tuple(background.shape[-2:])
+    winner = torch.full(background.shape, -1, dtype=torch.int32, device=uv.device)
+    num_pixels = winner[:, :1].numel()
+    uv, inv_radius = uv.reshape(-1, 2), inv_radius.reshape(-1, 2)
+    search = (uv, uv[:, 0], inv_radius, valid.reshape(-1), num_points, image_size)
+    views = num_pictures // max(1, len(values))
+    values = values.flatten(0, 1).T
+
+    def products(part: slice) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """Channel within the part, points, pixels and weighted values, in chunks."""
+        for point, pixel in _candidates(*search):
+            weight = kernel_weight(
+                kernel, scaled_distance2(uv, inv_radius, point, pixel, image_size)
+            )
+            sample = torch.div(point, num_points * views, rounding_mode='floor')
+            point = point % num_points
+            for c, channel in enumerate(values[part]):
+                yield c, point, pixel, weight * channel[sample * num_points + point]
+
+    step = max(1, MAX_PRODUCTS // max(1, num_pixels))
+    for start in range(0, len(values), step):
+        part = slice(start, start + step)
+        floor = background[:, part].transpose(0, 1).flatten(1)
+        best = floor.clone()
+        for c, _, pixel, value in products(part):
+            best[c].scatter_reduce_(0, pixel, value, 'amax')
+        found = torch.full(best.shape, num_points, device=uv.device)
+        for c, point, pixel, value in products(part):
+            won = (value == best[c, pixel]) & (value > floor[c, pixel])
+            found[c].scatter_reduce_(0, pixel[won], point[won], 'amin')
+        found[found == num_points] = -1
+        winner[:, part] = found.unflatten(1, (num_pictures, *image_size)).transpose(0, 1).int()
+    return winner
 
 
 class _Blend(torch.autograd.Function):
@@ -126,7 +193,7 @@ def _channels(share: Tensor, values: Tensor) -> list[slice]:
     return [slice(c, c + step) for c in range(0, values.shape[1], step)]
 
 
-def _scaled_distance2(
+def scaled_distance2(
     uv: Tensor, inv_radius: Tensor, point: Tensor, pixel: Tensor, image_size: tuple[int, int]
 ) -> Tensor:
     """Squared distance from point to pixel centre in units of the point's radius."""
@@ -151,7 +218,7 @@ def _fragments(
     cover = z.new_zeros(num_pixels)
     for point, pixel in _candidates(*search):
         nearest.scatter_reduce_(0, pixel, z[point], 'amin')
-        q = _scaled_distance2(uv, inv_radius, point, pixel, image_size)
+        q = scaled_distance2(uv, inv_radius, point, pixel, image_size)
         cover.index_add_(0, pixel, kernel_weight(kernel, q))
     full = cover >= 1
 
@@ -200,5 +267,5 @@ def _candidates(
         pixel = (
             torch.div(point, num_points, rounding_mode='floor') * height + row
         ) * width + column
-        inside = _scaled_distance2(uv, inv_radius, point, pixel, image_size) < 1
+        inside = scaled_distance2(uv, inv_radius, point, pixel, image_size) < 1
         yield point[inside], pixel[inside]

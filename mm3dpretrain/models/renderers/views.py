@@ -173,6 +173,36 @@ def cube_corner_views(
     return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
 
 
+def sparenet_views(
+    image_size: int = 256, projection: str = 'orthographic', scale: float = 1.5
+) -> Cameras:
+    """The eight cameras of SpareNet's depth renderer.
+
+    Eyes at the corners of a cube, at (+-1, +-1, +-1) for the orthographic projection and three
+    times as far for the perspective one with its 45 degrees, that look at the origin with z up.
+    Views come in the order of the signs of (x, y, z), last one fastest, - first. The original puts
+    the borders of the clip space on the centres of the outermost pixels, which is a focal length
+    shorter by ``(size - 1) / size`` in our convention.
+
+    Args:
+        image_size: side in pixels.
+        projection: 'orthographic' or 'perspective'.
+        scale: orthographic only, as in :func:`make_intrinsics`. The original 1.5 suits clouds of
+            half extent 0.5; of a cloud that fills the unit sphere it cuts off what is farther
+            than 2/3 from the optical axis. Take 1.0 for those.
+
+    Raises:
+        ValueError: for impossible values.
+    """
+    distance = SQRT3 * (3.0 if projection == 'perspective' else 1.0)
+    cameras = cube_corner_views(image_size, projection, 45.0, scale, distance, up_axis='z')
+    cameras = cameras.select_views(list(range(7, -1, -1)))
+    intrinsics = cameras.intrinsics.clone()
+    intrinsics[..., 0, 0] *= (image_size - 1) / image_size
+    intrinsics[..., 1, 1] *= (image_size - 1) / image_size
+    return Cameras(cameras.extrinsics, intrinsics, cameras.image_size, projection)
+
+
 def random_views(
     num_views: int = 1,
     generator: torch.Generator | None = None,
@@ -251,3 +281,12 @@ class RandomViews(_Views):
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:
         """New cameras (B = 1), drawn with ``generator`` or torch's global one."""
         return random_views(generator=generator, **self.settings)
+
+
+@TASK_UTILS.register_module()
+class SpareNetViews(_Views):
+    """:func:`sparenet_views` from a config; takes its arguments."""
+
+    def __call__(self, generator: torch.Generator | None = None) -> Cameras:
+        """The cameras (B = 1); always the same, ``generator`` is not needed."""
+        return sparenet_views(**self.settings)
