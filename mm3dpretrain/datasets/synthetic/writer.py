@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,8 +12,6 @@ from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 import numpy as np
-import torch
-from mmengine.utils import ProgressBar
 
 from mm3dpretrain.datasets.io import atomic_path
 from mm3dpretrain.datasets.synthetic.shapes import (
@@ -25,6 +20,11 @@ from mm3dpretrain.datasets.synthetic.shapes import (
     SyntheticShapes,
 )
 from mm3dpretrain.datasets.synthetic.views import metadata_cameras, random_metadata
+from mm3dpretrain.datasets.view_files import write_rendering
+from mm3dpretrain.datasets.view_files import write_text as _write_text
+from mm3dpretrain.datasets.worker_pool import Progress as _Progress
+from mm3dpretrain.datasets.worker_pool import default_workers
+from mm3dpretrain.datasets.worker_pool import start_worker as _start_worker
 
 LAYOUTS = ('shapenet', 'modelnet')
 MANIFEST = 'synthetic.json'
@@ -101,11 +101,6 @@ def off_text(shape: SyntheticShape) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
-
-
 def _paths(root: Path, p: Parameters, job: Job, shape_id: str) -> dict[str, Path]:
     """Files of one shape; ``views`` is the last one written of its folder."""
     synset, _, model_id = shape_id.partition('-')
@@ -125,29 +120,13 @@ def _paths(root: Path, p: Parameters, job: Job, shape_id: str) -> dict[str, Path
 
 def _write_views(path: Path, p: Parameters, shape: SyntheticShape, rng) -> None:
     # the visualisation package reaches for the models: only what draws pays for that
-    from PIL import Image
-
     from mm3dpretrain.visualization.shading import render_mesh
 
-    folder = path.parent
     metadata = random_metadata(rng, p.views)
     cameras = metadata_cameras(metadata, p.image_size)
     pictures = render_mesh(shape.vertices, shape.faces, cameras, shape.face_color, background=None)
-    names = [f'{view:02d}.png' for view in range(p.views)]
-    for name, rgb, alpha in zip(names, pictures.rgb, pictures.alpha):
-        with atomic_path(folder / name) as temporary:
-            Image.fromarray(np.dstack([rgb, alpha]), 'RGBA').save(temporary)
-    with atomic_path(folder / 'cameras.npz') as temporary:
-        np.savez(
-            temporary,
-            extrinsics=cameras.extrinsics[0].numpy(),
-            intrinsics=cameras.intrinsics[0].numpy(),
-            image_size=np.array(cameras.image_size),
-            projection=np.array(cameras.projection),
-        )
-    rows = [' '.join(f'{value:.6f}' for value in row) for row in metadata]
-    _write_text(folder / 'rendering_metadata.txt', '\n'.join(rows) + '\n')
-    _write_text(path, '\n'.join(names) + '\n')
+    rgba = np.concatenate([pictures.rgb, pictures.alpha[..., None]], -1)
+    write_rendering(path.parent, rgba, cameras, metadata)
 
 
 def _write_shape(root: Path, p: Parameters, job: Job) -> tuple[str, tuple[str, ...], bool]:
@@ -184,39 +163,7 @@ def _write_chunk(root: Path, p: Parameters, jobs: list[Job]) -> list[tuple]:
     return [_write_shape(root, p, job) for job in jobs]
 
 
-def _start_worker(parent: int) -> None:
-    # the parent alone answers Ctrl-C, and one thread each keeps the processes out of each
-    # other's way
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    # a parent that is killed cannot end its workers, which would wait for work for ever
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
-
-
 # --------------------------------------------------------------------------- the whole set
-
-
-class _Progress:
-    """MMEngine's progress bar, twice a second on a terminal and every ten seconds in a log."""
-
-    def __init__(self, total: int) -> None:
-        self.bar = ProgressBar(total, file=sys.stderr)
-        self.pause = 0.5 if sys.stderr.isatty() else 10.0
-        self.total, self.last = total, time.perf_counter()
-
-    def update(self, done: int) -> None:
-        if done < self.total and time.perf_counter() - self.last < self.pause:
-            return
-        self.last = time.perf_counter()
-        self.bar.update(done - self.bar.completed)
-        if done >= self.total or not sys.stderr.isatty():
-            sys.stderr.write('\n')
 
 
 def _run(root: Path, p: Parameters, jobs: list[Job], workers: int) -> Iterator[list[tuple]]:
@@ -353,8 +300,7 @@ def write_synthetic_shapes(
     )
     _check_manifest(root, p)
     if workers is None:
-        affinity = getattr(os, 'sched_getaffinity', None)
-        workers = len(affinity(0)) if affinity else os.cpu_count() or 1
+        workers = default_workers()
     if workers < 1:
         raise ValueError(f'workers must be at least 1, got {workers}')
     parameters = asdict(p)
