@@ -1,16 +1,24 @@
 from .baselines import d2_histogram, l1_nearest_neighbor
+from .box_recall import BoxRecall
 from .metrics import ClassificationAccuracy
+from .part_seg_metric import PartSegMetric, parts_of_scores, shape_iou
 from .probe_runner import format_table, run_probe
 from .probes import knn_probe, linear_svm_probe, standardize, summarize
+from .voting import VotingAccuracy
 
 __all__ = [
+    'BoxRecall',
     'ClassificationAccuracy',
+    'PartSegMetric',
+    'VotingAccuracy',
     'd2_histogram',
     'format_table',
     'knn_probe',
     'l1_nearest_neighbor',
     'linear_svm_probe',
+    'parts_of_scores',
     'run_probe',
+    'shape_iou',
     'standardize',
     'summarize',
 ]
