@@ -36,11 +36,15 @@ class _Clues:
 
     Attributes:
         textures: name of each material that has a texture -> what its message shall call it.
+        linear: the material colours are linear (glTF) and not as in pictures.
+        linear_vertices: the vertex colours are.
         wide_colors: a part without a material has vertex colours of 16 bit, which trimesh cuts.
         warnings: one line for each problem found.
     """
 
     textures: dict[str, str] = field(default_factory=dict)
+    linear: bool = False
+    linear_vertices: bool = False
     wide_colors: bool = False
     warnings: list[str] = field(default_factory=list)
 
@@ -59,8 +63,9 @@ def join_scene(loaded, path: str) -> dict:
     that they keep their outside. Colours follow the file: face colours, or the material's, times
     vertex colours, times texture. In OBJ files a texture or vertex colours replace the colour of
     the material, because many writers leave black or grey there. The colour factors and vertex
-    colours of glTF are linear, as its specification says, and are turned to sRGB. Transparency and
-    the sampler of textures are not read: textures repeat.
+    colours of glTF are linear, as its specification says, and are turned to sRGB (but not the
+    vertex colours in files of trimesh, which writes them unchanged). Transparency and the sampler
+    of textures are not read: textures repeat.
 
     Args:
         loaded: ``trimesh.Trimesh``, ``PointCloud`` or ``Scene``.
@@ -77,10 +82,7 @@ def join_scene(loaded, path: str) -> dict:
         clues = _obj_clues(path)
     elif suffix in GLTF_SUFFIXES:
         clues = _gltf_clues(path)
-    parts = [
-        _part(geometry, transform, suffix in GLTF_SUFFIXES, clues)
-        for geometry, transform in _placed(loaded)
-    ]
+    parts = [_part(geometry, transform, clues) for geometry, transform in _placed(loaded)]
     return {**_join(parts), 'warnings': tuple(dict.fromkeys(clues.warnings))}
 
 
@@ -98,7 +100,7 @@ def _placed(loaded) -> list[tuple]:
     return found
 
 
-def _part(geometry, transform: np.ndarray, linear: bool, clues: _Clues) -> _Part:
+def _part(geometry, transform: np.ndarray, clues: _Clues) -> _Part:
     vertices = np.array(geometry.vertices, dtype=np.float64).reshape(-1, 3)
     vertices = vertices @ transform[:3, :3].T + transform[:3, 3]
     raw = getattr(geometry, 'faces', None)
@@ -107,26 +109,28 @@ def _part(geometry, transform: np.ndarray, linear: bool, clues: _Clues) -> _Part
         faces = faces[:, ::-1]
     part = _Part(vertices, faces)
     if raw is None:
-        part.vertex_colors = _rows(getattr(geometry, 'colors', None), len(vertices), linear)
+        part.vertex_colors = _rows(
+            getattr(geometry, 'colors', None), len(vertices), clues.linear_vertices
+        )
         return part
     visual = geometry.visual
     kind = visual.kind if visual is not None and visual.defined else None
     if kind == 'face':
         part.face_colors = np.array(visual.face_colors[:, :3], np.uint8)
-    elif kind == 'vertex' and not (linear and clues.wide_colors):
-        part.vertex_colors = _rows(visual.vertex_colors, len(vertices), linear)
+    elif kind == 'vertex' and not clues.wide_colors:
+        part.vertex_colors = _rows(visual.vertex_colors, len(vertices), clues.linear_vertices)
     elif kind == 'texture':
-        _add_material(part, geometry, linear, clues)
+        _add_material(part, geometry, clues)
     return part
 
 
-def _add_material(part: _Part, geometry, linear: bool, clues: _Clues) -> None:
+def _add_material(part: _Part, geometry, clues: _Clues) -> None:
     visual = geometry.visual
     stored = visual.vertex_attributes.get('color')
     if stored is None:
         stored = geometry.vertex_attributes.get('color')
-    part.vertex_colors = _rows(stored, len(part.vertices), linear)
-    color, image = _material(visual.material, linear)
+    part.vertex_colors = _rows(stored, len(part.vertices), clues.linear_vertices)
+    color, image = _material(visual.material, clues.linear)
     missing = image is None and visual.material.name in clues.textures
     if image is not None and visual.uv is not None and len(visual.uv) == len(part.vertices):
         try:
@@ -144,8 +148,8 @@ def _add_material(part: _Part, geometry, linear: bool, clues: _Clues) -> None:
         name = clues.textures[visual.material.name]
         clues.warnings.append(f'texture {name} cannot be read, grey instead')
         color = DEFAULT_COLOR
-    if not linear and (part.texture is not None or part.vertex_colors is not None):
-        color = None
+    if not clues.linear and (part.texture is not None or part.vertex_colors is not None):
+        color = None  # see join_scene: what is no glTF is an OBJ file
     if color is not None:
         part.face_colors = np.tile(np.uint8(color), (len(part.faces), 1))
 
@@ -275,13 +279,15 @@ def _obj_clues(path: str) -> _Clues:
 
 def _gltf_clues(path: str) -> _Clues:
     """Textures that the materials of a glTF file name, from its JSON part."""
-    clues = _Clues()
+    clues = _Clues(linear=True)
     with open(path, 'rb') as file:
         if os.path.splitext(path)[1].lower() == '.glb':
             length = struct.unpack('<5I', file.read(20))[3]
             tree = json.loads(file.read(length))
         else:
             tree = json.load(file)
+    # trimesh writes the colours of vertices as they are
+    clues.linear_vertices = 'trimesh' not in tree.get('asset', {}).get('generator', '')
     for number, material in enumerate(tree.get('materials', [])):
         if 'baseColorTexture' in material.get('pbrMetallicRoughness', {}):
             # the name that trimesh gives to a material without one
