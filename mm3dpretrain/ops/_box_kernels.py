@@ -115,52 +115,46 @@ def suppress(boxes, threshold, rotated, keep):
 
 
 @kernel
-def inside(points, box, turn, i):
-    """Whether point i lies in a box: strictly at the sides, inclusive at bottom and top.
+def mark_boxes(x, y, z, table, flags):
+    """Set ``flags`` (T,) to 1 for boxes around a point: strictly at the sides, else inclusive.
 
     Args:
-        points: (M, 3).
-        box: (7,) bottom centre, sizes, heading.
-        turn: (2,) cosine and sine of the heading.
+        table: (8, T) centre x, y, z, half sizes x, y, z, cosine and sine of the heading.
     """
-    half = box.dtype.type(0.5)
-    dx, dy = points[i, 0] - box[0], points[i, 1] - box[1]
-    dz = points[i, 2] - (box[2] + box[5] * half)
-    x, y = dx * turn[0] + dy * turn[1], dy * turn[0] - dx * turn[1]
-    return (
-        abs(dz) <= box[5] * half
-        and x > -box[3] * half
-        and x < box[3] * half
-        and y > -box[4] * half
-        and y < box[4] * half
-    )
+    for t in range(len(flags)):
+        dx, dy = x - table[0, t], y - table[1, t]
+        u = dx * table[6, t] + dy * table[7, t]
+        v = dy * table[6, t] - dx * table[7, t]
+        flags[t] = (
+            (abs(z - table[2, t]) <= table[5, t]) & (abs(u) < table[3, t]) & (abs(v) < table[4, t])
+        )
 
 
 @kernel
-def first_box(points, boxes, turns, out, begin, end):
-    """Lowest index of a box around each point, -1 where none; points ``begin`` to ``end`` of B x M.
+def every_box(points, tables, out, begin, end):
+    """1 for each pair of a point and a box around it, else 0; points ``begin`` to ``end`` of B x M.
 
     Args:
         points: (B, M, 3).
-        boxes: (B, T, 7).
-        turns: (B, T, 2) cosines and sines.
-        out: (B, M) int32, output.
+        tables: (B, 8, T), as for :func:`mark_boxes`.
+        out: (B, M, T) int32, output.
     """
     size = points.shape[1]
     for p in range(begin, end):
         b, i = p // size, p % size
-        out[b, i] = -1
-        for t in range(boxes.shape[1]):
-            if inside(points[b], boxes[b, t], turns[b, t], i):
-                out[b, i] = t
-                break
+        mark_boxes(points[b, i, 0], points[b, i, 1], points[b, i, 2], tables[b], out[b, i])
 
 
 @kernel
-def every_box(points, boxes, turns, out, begin, end):
-    """1 for each pair of a point and a box around it; ``out`` (B, M, T) int32, else as above."""
+def first_box(points, tables, out, begin, end):
+    """Lowest index of a box around each point, -1 for none; ``out`` (B, M) int32, else as above."""
     size = points.shape[1]
+    flags = np.empty(tables.shape[2], np.int32)
     for p in range(begin, end):
         b, i = p // size, p % size
-        for t in range(boxes.shape[1]):
-            out[b, i, t] = 1 if inside(points[b], boxes[b, t], turns[b, t], i) else 0
+        mark_boxes(points[b, i, 0], points[b, i, 1], points[b, i, 2], tables[b], flags)
+        out[b, i] = -1
+        for t in range(len(flags)):
+            if flags[t] != 0:
+                out[b, i] = t
+                break

@@ -139,17 +139,34 @@ def spread_back(grad, voxel_of, counts, kind, out, begin, end):
 
 
 @kernel
-def maximum_back(grad, features, reduced, voxel_of, taken, out, begin, end):
+def first_equal(row, maxima, first, i, none):
+    """Lower ``first`` to point i where its row holds the maximum; a loop of vector instructions."""
+    for c in range(len(row)):
+        first[c] = min(first[c], i if row[c] == maxima[c] else none)
+
+
+@kernel
+def give_first(grad, first, i, out):
+    """The gradient where point i is the first, else 0; a loop of vector instructions."""
+    for c in range(len(out)):
+        out[c] = grad[c] if first[c] == i else 0
+
+
+@kernel
+def maximum_back(grad, features, reduced, voxel_of, first, out, begin, end):
     """Backward of the maximum for channels ``begin`` to ``end``: the first that equals it gets all.
 
     Args:
-        taken: (V, C) uint8 zeros, scratch.
-        out: (N, C), zeros before.
+        first: (V, C) int32, scratch, holding N: becomes the point that gets the gradient.
+        out: (N, C), output where a point has a voxel.
     """
-    for i in range(len(voxel_of)):
+    size = np.int32(len(voxel_of))
+    for i in range(size):
         v = voxel_of[i]
         if v >= 0:
-            for c in range(begin, end):
-                if taken[v, c] == 0 and features[i, c] == reduced[v, c]:
-                    taken[v, c] = 1
-                    out[i, c] = grad[v, c]
+            row, maxima = features[i, begin:end], reduced[v, begin:end]
+            first_equal(row, maxima, first[v, begin:end], np.int32(i), size)
+    for i in range(size):
+        v = voxel_of[i]
+        if v >= 0:
+            give_first(grad[v, begin:end], first[v, begin:end], np.int32(i), out[i, begin:end])

@@ -195,13 +195,13 @@ def pictures() -> dict:
     return dict(inputs=dict(img=images), data_samples=samples)
 
 
-def scan(classes: int) -> Callable[[], dict]:
+def scan(classes: int, points: int) -> Callable[[], dict]:
     """Two LiDAR scans with a label for each point."""
 
     def build() -> dict:
-        batch = street(1500, [-10, -10, -3], [10, 10, 1])
+        batch = street(points, [-10, -10, -3], [10, 10, 1])
         for out in batch['data_samples']:
-            out.gt_pts_seg.pts_semantic_mask = torch.randint(0, classes, (1500,))
+            out.gt_pts_seg.pts_semantic_mask = torch.randint(0, classes, (points,))
         return batch
 
     return build
@@ -284,9 +284,9 @@ CASES = {
     ),
     'MinkUNet': Case(
         'minkunet/minkunet34_w32_spconv_8xb2-laser-polar-mix-3x_semantickitti.py',
-        scan(19),
+        scan(19, 1500),
     ),
-    'Cylinder3D': Case('cylinder3d/cylinder3d_4xb4-3x_semantickitti.py', scan(20)),
+    'Cylinder3D': Case('cylinder3d/cylinder3d_4xb4-3x_semantickitti.py', scan(20, 300)),
 }
 
 

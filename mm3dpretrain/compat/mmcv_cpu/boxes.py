@@ -76,15 +76,17 @@ def _look_inside(kernel, boxes: Tensor, points: Tensor, out: Tensor) -> None:
             f'points need 3 and boxes 7 columns, got {points.shape[2]} and {boxes.shape[2]}'
         )
     dtype = torch.promote_types(torch.float32, torch.promote_types(points.dtype, boxes.dtype))
-    boxes = boxes.detach().to(dtype)
-    turns = _array(torch.stack([boxes[..., 6].cos(), boxes[..., 6].sin()], -1))
-    cloud, solid = _array(points.detach().to(dtype)), _array(boxes)
+    cloud, boxes = _array(points.detach().to(dtype)), boxes.detach().to(dtype)
+    half, heading = boxes[..., 3:6] * 0.5, boxes[..., 6:]
+    middle = boxes[..., 2:3] + half[..., 2:]
+    columns = [boxes[..., :2], middle, half, heading.cos(), heading.sin()]
+    tables = _array(torch.cat(columns, -1).mT)
     found = np.empty(out.shape, np.int32)
     pairs = points.shape[0] * points.shape[1] * max(1, boxes.shape[1])
     _spread(
-        lambda begin, end: kernel(cloud, solid, turns, found, begin, end),
+        lambda begin, end: kernel(cloud, tables, found, begin, end),
         _ranges(cloud.shape[0] * cloud.shape[1], 4 * torch.get_num_threads()),
-        work=pairs * 3e-9,
+        work=pairs * 0.5e-9,
     )
     out.copy_(torch.from_numpy(found))
 

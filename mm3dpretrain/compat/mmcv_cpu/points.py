@@ -27,6 +27,21 @@ def _floats(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(t.detach().to(torch.float64 if wide else torch.float32) for t in tensors)
 
 
+def _target(output: Tensor, dtype: np.dtype) -> np.ndarray:
+    """An array for a kernel to write to: the memory of ``output`` itself where that fits."""
+    wanted = torch.float64 if dtype == np.float64 else torch.float32
+    if output.is_contiguous() and output.dtype == wanted:
+        return output.detach().numpy()
+    return output.detach().to(wanted, copy=True).contiguous().numpy()
+
+
+def _deliver(array: np.ndarray, output: Tensor) -> None:
+    """Bring what a kernel wrote to ``output``, if it was not written there."""
+    source = torch.from_numpy(array)
+    if source.data_ptr() != output.data_ptr():
+        output.copy_(source.view(output.shape))
+
+
 def _rows(features: Tensor) -> np.ndarray:
     """(B, C, N) as (B * C, N)."""
     return _array(features).reshape(-1, features.shape[-1])
@@ -196,28 +211,28 @@ def three_nn_forward(
 def _take(features: Tensor, indices: Tensor, output: Tensor) -> None:
     (values,) = _floats(features)
     rows, idx = _rows(values), _indices('indices', indices, features.shape[2])
-    out = np.empty((len(rows), idx.shape[1]), rows.dtype)
+    out = _target(output, rows.dtype).reshape(len(rows), -1)
     channels = features.shape[1]
     _spread(
         lambda begin, end: kernels.take(rows, idx, channels, out, begin, end),
         _jobs(len(rows)),
-        work=out.size * 1e-9,
+        work=out.size * 0.5e-9,
     )
-    output.copy_(torch.from_numpy(out).view(output.shape))
+    _deliver(out, output)
 
 
 def _put(grad_out: Tensor, indices: Tensor, grad_features: Tensor) -> None:
     (values,) = _floats(grad_out)
     idx = _indices('indices', indices, grad_features.shape[2])
     rows = _array(values).reshape(-1, idx.shape[1])
-    out = np.zeros((len(rows), grad_features.shape[2]), rows.dtype)
+    out = _target(grad_features, rows.dtype).reshape(len(rows), -1)
     channels = grad_features.shape[1]
     _spread(
         lambda begin, end: kernels.put(rows, idx, channels, out, begin, end),
         _jobs(len(rows)),
-        work=rows.size * 1e-9,
+        work=rows.size * 0.5e-9,
     )
-    grad_features.add_(torch.from_numpy(out).view(grad_features.shape))
+    _deliver(out, grad_features)
 
 
 def gather_points_forward(
@@ -293,13 +308,14 @@ def stack_group_points_forward(
     """Stacked (N1 + N2 ..., C) at (M1 + M2 ..., K) into ``output`` (M1 + M2 ..., C, K)."""
     (values,) = _floats(features)
     rows = _stacked_rows(indices, indices_batch_cnt, features_batch_cnt, len(features))
-    source, out = _array(values), np.empty(output.shape, values.numpy().dtype)
+    source = _array(values)
+    out = _target(output, source.dtype)
     _spread(
         lambda begin, end: kernels.take_stacked(source, rows, out, begin, end),
         _jobs(len(rows)),
         work=out.size * 1e-9,
     )
-    output.copy_(torch.from_numpy(out))
+    _deliver(out, output)
 
 
 def stack_group_points_backward(
@@ -317,13 +333,14 @@ def stack_group_points_backward(
     """Add (M1 + M2 ..., C, K) to the rows of ``grad_features`` (N1 + N2 ..., C)."""
     (values,) = _floats(grad_out)
     rows = _stacked_rows(indices, indices_batch_cnt, features_batch_cnt, len(grad_features))
-    grad, out = _array(values), np.zeros(grad_features.shape, values.numpy().dtype)
+    grad = _array(values)
+    out = _target(grad_features, grad.dtype)
     _spread(
         lambda begin, end: kernels.put_stacked(grad, rows, out, begin, end),
         _ranges(c, torch.get_num_threads()),
         work=grad.size * 1e-9,
     )
-    grad_features.add_(torch.from_numpy(out))
+    _deliver(out, grad_features)
 
 
 def three_interpolate_forward(
@@ -340,13 +357,13 @@ def three_interpolate_forward(
     values, weights = _floats(features, weight)
     idx = _indices('indices', indices, m).reshape(b, -1, 3)
     rows, w = _rows(values), _array(weights)
-    out = np.empty((len(rows), n), rows.dtype)
+    out = _target(output, rows.dtype).reshape(len(rows), n)
     _spread(
         lambda begin, end: kernels.interpolate(rows, idx, w, c, out, begin, end),
         _jobs(len(rows)),
-        work=out.size * 3e-9,
+        work=out.size * 2e-9,
     )
-    output.copy_(torch.from_numpy(out).view(output.shape))
+    _deliver(out, output)
 
 
 def three_interpolate_backward(
@@ -363,10 +380,10 @@ def three_interpolate_backward(
     values, weights = _floats(grad_out, weight)
     idx = _indices('indices', indices, m).reshape(b, -1, 3)
     rows, w = _rows(values), _array(weights)
-    out = np.zeros((len(rows), m), rows.dtype)
+    out = _target(grad_features, rows.dtype).reshape(len(rows), m)
     _spread(
         lambda begin, end: kernels.interpolate_back(rows, idx, w, c, out, begin, end),
         _jobs(len(rows)),
-        work=rows.size * 3e-9,
+        work=rows.size * 2e-9,
     )
-    grad_features.add_(torch.from_numpy(out).view(grad_features.shape))
+    _deliver(out, grad_features)
