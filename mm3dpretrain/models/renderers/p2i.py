@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -48,18 +46,27 @@ def p2i_max(
         valid = torch.ones(uv.shape[:2], dtype=torch.bool, device=uv.device)
     if background is None:
         background = uv.new_zeros(len(uv), values.shape[2], *image_size)
-    return _Maximum.apply(
-        uv, inv_radius, values, background, valid, kernel, _search(backend, uv.device)
-    )
+    winner = find_winners(uv, inv_radius, valid, values, background, kernel, backend)
+    return _Maximum.apply(uv, inv_radius, values, background, winner, kernel), winner
 
 
-def _search(backend: str, device: torch.device) -> Callable:
-    backend = resolve_backend(backend, device)
+@torch.no_grad()
+def find_winners(
+    uv: Tensor,
+    inv_radius: Tensor,
+    valid: Tensor,
+    values: Tensor,
+    background: Tensor,
+    kernel: str,
+    backend: str,
+) -> Tensor:
+    """The winners that :func:`p2i_max` describes, int32 (S, C, H, W)."""
+    backend = resolve_backend(backend, uv.device)
     if backend == 'numba':
-        from .splat_cpu import winners_cpu  # numba takes a moment to import
-
-        return winners_cpu
-    return winners_torch if backend == 'torch' else winners_naive
+        from .splat_cpu import winners_cpu as search  # numba takes a moment to import
+    else:
+        search = winners_torch if backend == 'torch' else winners_naive
+    return search(uv, inv_radius, valid, values, background, kernel)
 
 
 def winner_weight(
@@ -89,21 +96,19 @@ class _Maximum(torch.autograd.Function):
     """Works channel by channel, backwards anew, so that memory is that of image and winners."""
 
     @staticmethod
-    def forward(ctx, uv, inv_radius, values, background, valid, kernel, search):
-        winner = search(uv, inv_radius, valid, values, background, kernel)
+    def forward(ctx, uv, inv_radius, values, background, winner, kernel):
         ctx.save_for_backward(uv, inv_radius, values, winner)
         ctx.kernel = kernel
-        ctx.mark_non_differentiable(winner)
         image = background.clone(memory_format=torch.contiguous_format)
         for c in range(values.shape[2]):
             product, pixel = _products(uv, inv_radius, values[..., c], winner[:, c], kernel)
             plane = image[:, c]
             plane.copy_(plane.flatten().index_copy(0, pixel, product).view_as(plane))
-        return image, winner
+        return image
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, _):
+    def backward(ctx, grad):
         *inputs, winner = ctx.saved_tensors
         uv, inv_radius, values = (t.detach() for t in inputs)
         grads = [torch.zeros_like(t) for t in (uv, inv_radius, values)]
@@ -117,7 +122,7 @@ class _Maximum(torch.autograd.Function):
             for total, part in zip((*grads[:2], grads[2][..., c]), parts):
                 total += part
         grad_background = grad.masked_fill(winner >= 0, 0) if ctx.needs_input_grad[3] else None
-        return (*grads, grad_background, None, None, None)
+        return (*grads, grad_background, None, None)
 
 
 def _products(

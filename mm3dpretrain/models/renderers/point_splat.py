@@ -12,7 +12,7 @@ from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras
 
 from .base import BaseRenderer, RenderOutput
-from .p2i import p2i_max, winner_weight
+from .p2i import find_winners, p2i_max, winner_weight
 from .splat_naive import splat_naive
 from .splat_torch import resolve_backend, splat_torch
 
@@ -236,14 +236,14 @@ class PointSplatRenderer(BaseRenderer):
         uv, inv_radius, valid, nearness = (
             t.flatten(0, 1) for t in (uv, inv_radius, valid, nearness)
         )
-        settings = dict(kernel=self.kernel, valid=valid, backend=self.backend)
-        with torch.no_grad():
-            _, winner = p2i_max(uv, inv_radius, nearness[..., None], size, **settings)
-        index = winner[:, 0].long()
+        empty = z.new_zeros(len(uv), 1, *size)
+        index = find_winners(
+            uv, inv_radius, valid, nearness[..., None], empty, self.kernel, self.backend
+        )[:, 0].long()
         flat = index.flatten()
         pixel = torch.nonzero(flat >= 0).squeeze(1)
         row = torch.div(pixel, size[0] * size[1], rounding_mode='floor') * num + flat[pixel]
-        empty = z.new_zeros(len(flat))
+        empty = empty.flatten()
         depth = empty.index_copy(0, pixel, z.reshape(-1)[row])
         weight = winner_weight(uv, inv_radius, index, pixel, self.kernel)
         mask = empty.index_copy(0, pixel, weight)
@@ -251,7 +251,9 @@ class PointSplatRenderer(BaseRenderer):
         depth, mask, index = (m.reshape(shape) for m in (depth, mask, index))
         rendered = None
         if features is not None:
-            rendered, _ = p2i_max(uv, inv_radius, features, size, **settings)
+            rendered, _ = p2i_max(
+                uv, inv_radius, features, size, self.kernel, valid, backend=self.backend
+            )
             rendered = rendered.unflatten(0, (-1, views))
         return RenderOutput(depth=depth, mask=mask, index=index, features=rendered)
 
