@@ -330,8 +330,9 @@ def test_cameras_of_projection_matrices():
         (mirrored, mirrored.intrinsics @ cameras.extrinsics[..., :3, :]),
     ):
         found = cameras_from_projection(given, (40, 60))
-        assert torch.allclose(found.intrinsics, expected.intrinsics, atol=1e-9)
-        assert torch.allclose(found.extrinsics, expected.extrinsics, atol=1e-9)
+        # the rotations of the views are orthogonal to single precision
+        assert torch.allclose(found.intrinsics, expected.intrinsics, atol=1e-5)
+        assert torch.allclose(found.extrinsics, expected.extrinsics, atol=1e-6)
         for ours, theirs in zip(found.project(points), expected.project(points)):
             assert torch.allclose(ours, theirs)
 
