@@ -3,9 +3,11 @@ from .concat_dataset import ConcatDataset
 from .io import SampleError
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
 from .packed import Cc0Objects, Lpsb19Parts, Shapes69
+from .rendered_shapes import RenderedShapes
 from .samplers import SeededSampler
 from .scanobjectnn import ScanObjectNN
 from .shapenet55 import ShapeNet55
+from .shapenetpart import ShapeNetPart
 from .user_folder import UserFolder
 
 __all__ = [
@@ -16,10 +18,12 @@ __all__ = [
     'ModelNetHDF5',
     'ModelNetOFF',
     'ModelNetResampled',
+    'RenderedShapes',
     'SampleError',
     'ScanObjectNN',
     'SeededSampler',
     'ShapeNet55',
+    'ShapeNetPart',
     'Shapes69',
     'UserFolder',
 ]

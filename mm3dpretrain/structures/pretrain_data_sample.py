@@ -14,7 +14,10 @@ class PretrainDataSample(BaseDataElement):
 
     - ``gt_label``: int64 tensor (1,), class of the shape.
     - ``gt_part``: int64 tensor (N,), part of every point.
+    - ``gt_points``: float32 tensor (M, 3), the complete cloud where ``points`` is a partial one.
     - ``cameras``: :class:`~mm3dpretrain.structures.Cameras` with B = 1, one per image view.
     - ``feat_global`` (C,), ``feat_local`` (G, C), ``feat_xyz`` (G, 3): what ``predict`` found.
     - ``pred_label`` int64 (1,), ``pred_score`` (num_classes,): classification.
+    - ``pred_part_score`` (N, num_parts): part segmentation; ``pred_points`` (M, 3): completion.
+    - names that begin with ``vote_``: the same after voting over ``num_votes`` copies.
     """

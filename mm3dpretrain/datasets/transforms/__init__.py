@@ -2,6 +2,7 @@ from .images import ColorJitterView, RandomFlipView, ResizeView
 from .loading import LoadPoints, LoadView
 from .packing import PackTriplets
 from .points import JitterPoints, NormalizePoints, RandomRotate, RandomScaleShift, SamplePoints
+from .voting import VoteCopies
 
 __all__ = [
     'ColorJitterView',
@@ -15,4 +16,5 @@ __all__ = [
     'RandomScaleShift',
     'ResizeView',
     'SamplePoints',
+    'VoteCopies',
 ]

@@ -38,9 +38,10 @@ def channel_slice(results: dict, channels: tuple[str, ...]) -> slice | None:
 def apply_affine(results: dict, linear: np.ndarray, offset: np.ndarray) -> dict:
     """Move the points by ``x -> linear x + offset`` and keep account of it.
 
-    Normals are turned with the inverse transpose and keep unit length. The product of all such
-    steps is ``results['point_transform']`` (4, 4), from the stored frame to the current one: with
-    it, the stored cameras can still be used on the changed points.
+    Normals are turned with the inverse transpose and keep unit length. ``gt_points`` (M, 3), the
+    complete cloud of a partial one, moves along. The product of all such steps is
+    ``results['point_transform']`` (4, 4), from the stored frame to the current one: with it, the
+    stored cameras can still be used on the changed points.
 
     Args:
         results: with ``points`` (N, C) and ``point_channels``.
@@ -58,6 +59,10 @@ def apply_affine(results: dict, linear: np.ndarray, offset: np.ndarray) -> dict:
         points[:, normal] = turned / np.maximum(length, 1e-12)
     step = np.eye(4)
     step[:3, :3], step[:3, 3] = linear, offset
+    if 'gt_points' in results:
+        whole = results['gt_points']
+        moved = whole @ linear.T.astype(np.float32) + offset.astype(np.float32)
+        results['gt_points'] = moved.astype(np.float32)
     results['points'] = points
     results['point_transform'] = step @ results.get('point_transform', np.eye(4))
     return results

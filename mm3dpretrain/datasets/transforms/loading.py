@@ -68,7 +68,7 @@ class LoadPoints(BaseTransform):
         results['points'] = np.concatenate(columns, axis=1)
         results['point_channels'] = channels
         if self.load_part:
-            results['gt_part'] = extra['part'].astype(np.int64)
+            results['gt_part'] = extra['part'].astype(np.int64).reshape(len(points))
         return results
 
     @staticmethod

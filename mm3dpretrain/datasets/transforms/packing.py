@@ -23,6 +23,7 @@ META_KEYS = (
     'point_transform',
     'view_index',
     'img_flipped',
+    'difficulty',
 )
 
 
@@ -31,9 +32,9 @@ class PackTriplets(BaseTransform):
     """Make tensors and a :class:`~mm3dpretrain.structures.PretrainDataSample`.
 
     Returns ``dict(inputs=dict(points, img), data_samples=...)`` with ``points`` (N, C) float32 and
-    ``img`` (3, H, W) uint8, or (V, 3, H, W) for several views; each only if it was loaded. The
-    sample has ``gt_label`` (1,) where the class is known, ``gt_part`` (N,), ``cameras`` and the
-    meta information.
+    ``img`` (3, H, W) uint8, or (V, 3, H, W) for several views; each only if it was loaded, as are
+    ``vote_points`` (V, N, C). The sample has ``gt_label`` (1,) where the class is known,
+    ``gt_part`` (N,), ``gt_points`` (M, 3), ``cameras`` and the meta information.
 
     Args:
         meta_keys: what goes to the meta information, if it is there.
@@ -51,6 +52,8 @@ class PackTriplets(BaseTransform):
             inputs['points'] = torch.from_numpy(
                 np.ascontiguousarray(results['points'], dtype=np.float32)
             )
+        if 'vote_points' in results:
+            inputs['vote_points'] = torch.from_numpy(results['vote_points'])
         if 'img' in results:
             image = np.moveaxis(results['img'], -1, -3)
             inputs['img'] = torch.from_numpy(np.ascontiguousarray(image))
@@ -66,6 +69,10 @@ class PackTriplets(BaseTransform):
             sample.gt_label = torch.tensor([label], dtype=torch.int64)
         if 'gt_part' in results:
             sample.gt_part = torch.from_numpy(np.ascontiguousarray(results['gt_part'], np.int64))
+        if 'gt_points' in results:
+            sample.gt_points = torch.from_numpy(
+                np.ascontiguousarray(results['gt_points'], np.float32)
+            )
         if 'cameras' in results:
             sample.cameras = results['cameras']
         return dict(inputs=inputs, data_samples=sample)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModel, BaseModule
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mm3dpretrain.registry import MODELS
 from mm3dpretrain.structures import PretrainDataSample
+
+from .point_task import PointTask, required_field
 
 
 @MODELS.register_module()
@@ -91,117 +93,39 @@ class ClassificationHead(BaseModule):
 
 
 @MODELS.register_module()
-class PointClassifier(BaseModel):
-    """Point encoder and classification head: the lin / dec / ft ladder.
+class PointClassifier(PointTask):
+    """Point encoder and classification head; see :class:`PointTask` for the lin / dec / ft ladder.
 
-    - ``lin``: ``freeze_backbone=True`` and a head without hidden layers,
-    - ``dec``: ``freeze_backbone=True`` and the MLP head,
-    - ``ft``: everything learns.
-
-    Weights of a pre-training come in through the encoder's
-    ``init_cfg=dict(type='Pretrained', checkpoint=..., prefix='point_encoder.')``, straight from
-    its checkpoint; ``LoadReportHook`` says how many of them fit.
+    ``predict`` adds ``pred_label`` (1,) and ``pred_score`` (num_classes,), softmax, to the data
+    samples; with voting also ``vote_label`` and ``vote_score`` of the mean logits.
 
     Args:
         backbone: encoder whose ``forward(points (B, N, C))`` returns a dict with ``global``
             (B, in_channels of the head).
         head: such as :class:`ClassificationHead`.
-        freeze_backbone: the encoder gets no gradient and stays in eval mode, so that its batch
-            norm statistics do not move and no path is dropped.
-        data_preprocessor: config; default ``PretrainDataPreprocessor``.
-        init_cfg: see :class:`mmengine.model.BaseModule`.
+        **kwargs: see :class:`PointTask`.
     """
 
-    transfer_modules = {'point': 'backbone'}
+    def __init__(self, backbone: dict, head: dict, **kwargs) -> None:
+        super().__init__(backbone, head, **kwargs)
 
-    def __init__(
-        self,
-        backbone: dict,
-        head: dict,
-        freeze_backbone: bool = False,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
-    ) -> None:
-        if data_preprocessor is None:
-            data_preprocessor = dict(type='PretrainDataPreprocessor')
-        if isinstance(data_preprocessor, dict):
-            data_preprocessor = MODELS.build(data_preprocessor)
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.backbone = MODELS.build(backbone)
-        self.head = MODELS.build(head)
-        self.freeze_backbone = freeze_backbone
-        if freeze_backbone:
-            self.backbone.requires_grad_(False)
-            self.backbone.eval()
+    def run_head(self, features: dict, points: Tensor, data_samples=None) -> Tensor:
+        """Logits (B, num_classes)."""
+        return self.head(features['global'])
 
-    def train(self, mode: bool = True) -> PointClassifier:
-        """Training mode for all that learns."""
-        super().train(mode)
-        if self.freeze_backbone:
-            self.backbone.eval()
-        return self
-
-    def extract_feat(self, inputs: dict[str, Tensor], data_samples=None) -> dict[str, Tensor]:
-        """Features of the encoder.
-
-        Args:
-            inputs: with ``points`` (B, N, C) in the frame and unit of the pre-training.
-            data_samples: not used.
-
-        Returns:
-            What the encoder returns, ``global`` (B, C) among it.
-        """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
-            return self.backbone(inputs['points'])
-
-    def forward(
-        self,
-        inputs: dict[str, Tensor],
-        data_samples: list[PretrainDataSample] | None = None,
-        mode: str = 'tensor',
-    ):
-        """Dispatch: 'tensor' -> logits (B, num_classes), 'loss' -> dict, 'predict' -> samples.
-
-        Raises:
-            ValueError: for another mode.
-        """
-        if mode not in ('tensor', 'loss', 'predict'):
-            raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
-        logits = self.head(self.extract_feat(inputs)['global'])
-        if mode == 'tensor':
-            return logits
-        return self._loss(logits, data_samples) if mode == 'loss' else _store(logits, data_samples)
-
-    def loss(self, inputs: dict[str, Tensor], data_samples: list[PretrainDataSample]) -> dict:
+    def get_loss(self, output: Tensor, data_samples: list[PretrainDataSample] | None) -> dict:
         """``loss`` (scalar) and ``top1`` of the batch in percent.
 
         Raises:
             ValueError: for a sample without label, or a label outside the head's classes.
         """
-        return self.forward(inputs, data_samples, 'loss')
+        labels = required_field(data_samples, 'gt_label', 'classification')
+        labels = torch.cat([label.view(1) for label in labels]).to(output.device)
+        hits = (output.detach().argmax(dim=1) == labels).float().mean()
+        return dict(loss=self.head.loss(output, labels), top1=100 * hits)
 
-    def predict(
-        self, inputs: dict[str, Tensor], data_samples: list[PretrainDataSample] | None = None
-    ) -> list[PretrainDataSample]:
-        """Data samples with ``pred_label`` (1,) and ``pred_score`` (num_classes,), softmax."""
-        return self.forward(inputs, data_samples, 'predict')
-
-    def _loss(self, logits: Tensor, data_samples: list[PretrainDataSample] | None) -> dict:
-        bare = [s.get('sample_id', '?') for s in data_samples or () if s.get('gt_label') is None]
-        if not data_samples or bare:
-            raise ValueError(f'classification needs gt_label in all samples; without: {bare[:5]}')
-        labels = torch.cat([sample.gt_label.view(1) for sample in data_samples]).to(logits.device)
-        hits = (logits.detach().argmax(dim=1) == labels).float().mean()
-        return dict(loss=self.head.loss(logits, labels), top1=100 * hits)
-
-
-def _store(
-    logits: Tensor, data_samples: list[PretrainDataSample] | None
-) -> list[PretrainDataSample]:
-    scores = logits.float().softmax(dim=1)
-    if data_samples is None:
-        data_samples = [PretrainDataSample() for _ in range(len(scores))]
-    for sample, score in zip(data_samples, scores):
-        sample.pred_score = score
-        sample.pred_label = score.argmax(dim=0, keepdim=True)
-    return data_samples
+    def store(self, output: Tensor, data_samples: list[PretrainDataSample], prefix: str) -> None:
+        """Add label and score of the logits (B, num_classes)."""
+        for sample, score in zip(data_samples, output.float().softmax(dim=1)):
+            sample.set_field(score, f'{prefix}score')
+            sample.set_field(score.argmax(dim=0, keepdim=True), f'{prefix}label')
