@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from mm3dpretrain.structures import Cameras, Meshes
 
 from . import mesh_torch
 from .base import BaseRenderer, RenderOutput
+from .silhouette import SoftSilhouette
 
 BACKENDS = ('auto', 'numba', 'torch', 'naive')
 
@@ -61,11 +63,14 @@ class MeshRenderer(BaseRenderer):
         if backend not in BACKENDS:
             raise ValueError(f'backend must be one of {BACKENDS}, got {backend!r}')
         self.back_faces = back_faces
-        self.silhouette = None
+        self.silhouette = None if silhouette is None else SoftSilhouette(**silhouette)
         self.backend = backend
 
     def extra_repr(self) -> str:
-        return f'near={self.near:g}, far={self.far:g}, back_faces={self.back_faces}'
+        return (
+            f'near={self.near:g}, far={self.far:g}, back_faces={self.back_faces}, '
+            f'silhouette={self.silhouette}'
+        )
 
     def forward(
         self, geometry: Meshes, cameras: Cameras, features: Tensor | None = None
@@ -95,30 +100,28 @@ class MeshRenderer(BaseRenderer):
         perspective = cameras.projection == 'perspective'
         points = _project(vertices.double(), cameras).flatten(0, 1)
         facing = self._facing(cameras).flatten()
-        find, interpolate = self._backend(vertices.device)
-        index = find(points, faces, size, perspective, self.near, self.far, facing)
-        if batch * views and not bool((index >= 0).any()):
+        backend = self._backend(vertices.device)
+        find, interpolate = _functions(backend)
+        between = (perspective, self.near, self.far, facing)
+        index = find(points, faces, size, *between)
+        if not bool((index >= 0).any()):
             self._warn_if_out_of_range(points, faces)
         depth, bary, rendered = interpolate(points, faces, index, perspective, table, rows, dtype)
-        mask = (index >= 0).to(dtype)
+        if self.silhouette is None:
+            mask = (index >= 0).to(dtype)
+        else:
+            mask = self.silhouette(points, faces, index, *between, backend).to(dtype)
         depth, mask, index, rendered, bary = (
             m.unflatten(0, (batch, views)) for m in (depth, mask, index, rendered, bary)
         )
         return RenderOutput(depth, mask, index, None if features is None else rendered, bary)
 
-    def _backend(self, device: torch.device):
-        """The functions that find the faces, and that interpolate on them."""
-        if self.backend == 'torch' or (self.backend == 'auto' and device.type != 'cpu'):
-            return mesh_torch.find_faces, mesh_torch.interpolate_torch
-        if self.backend == 'naive':
-            from .mesh_naive import find_faces_naive, interpolate_naive
-
-            return find_faces_naive, interpolate_naive
-        if device.type != 'cpu':
+    def _backend(self, device: torch.device) -> str:
+        if self.backend == 'auto':
+            return 'numba' if device.type == 'cpu' else 'torch'
+        if self.backend == 'numba' and device.type != 'cpu':
             raise ValueError(f"backend 'numba' needs CPU tensors, got {device}; use 'auto'")
-        from .mesh_cpu import find_faces, interpolate_cpu  # numba takes a moment to import
-
-        return find_faces, interpolate_cpu
+        return self.backend
 
     def _facing(self, cameras: Cameras) -> Tensor:
         """(B, V): sign of the determinant of faces that are drawn, 0 for both."""
@@ -152,6 +155,19 @@ class MeshRenderer(BaseRenderer):
                 f'(depths from {low:.4g} to {high:.4g}): all pictures are empty',
                 stacklevel=3,
             )
+
+
+def _functions(backend: str) -> tuple[Callable, Callable]:
+    """What finds the faces, and what interpolates on them."""
+    if backend == 'torch':
+        return mesh_torch.find_faces, mesh_torch.interpolate_torch
+    if backend == 'naive':
+        from .mesh_naive import find_faces_naive, interpolate_naive
+
+        return find_faces_naive, interpolate_naive
+    from .mesh_cpu import find_faces, interpolate_cpu  # numba takes a moment to import
+
+    return find_faces, interpolate_cpu
 
 
 def _project(vertices: Tensor, cameras: Cameras) -> Tensor:

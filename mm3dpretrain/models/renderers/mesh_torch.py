@@ -13,6 +13,9 @@ from torch import Tensor
 # Faces and fragments that are looked at in one go: they bound the memory of a pass.
 MAX_FACES = 1 << 20
 MAX_FRAGMENTS = 1 << 21
+# These two are explained in, and equal to those of, ``mm3dpretrain.ops.mesh_kernels``.
+MARGIN = 1e-3
+FLAT = 1e-14
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
@@ -43,9 +46,17 @@ def corner_edges(corners: Tensor, perspective: bool) -> tuple[Tensor, Tensor]:
 
 
 def determinant(h: Tensor, edge: Tensor) -> Tensor:
-    """``h_0 . (h_1 x h_2)`` (N,): negative where the corners are seen counter-clockwise."""
-    product = edge[:, 0] * h[:, 0]
-    return product[:, 0] + product[:, 1] + product[:, 2]
+    """``h_0 . (h_1 x h_2)`` (N,): negative where the corners are seen counter-clockwise.
+
+    0 if it cannot be told from rounding errors: the face has no area, or is seen edge-on.
+    """
+    x, y, z = (edge[:, 0] * h[:, 0]).unbind(-1)
+    det = x + y + z
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (row.unbind(-1) for row in h.abs().unbind(1))
+    size = ax * (by * cz + bz * cy)
+    size += ay * (bz * cx + bx * cz)
+    size += az * (bx * cy + by * cx)
+    return torch.where(det.abs() > FLAT * size, det, torch.zeros_like(det))
 
 
 def gather_corners(points: Tensor, faces: Tensor, picture: Tensor, face: Tensor) -> Tensor:
@@ -131,7 +142,7 @@ def _fragments(
         drawn &= (high >= low).all(1)
         picture, face, z = picture[drawn], face[drawn], z[drawn]
         edge = edge[drawn] * det[drawn].sign()[:, None, None]
-        for item, row, column in _pixels(low[drawn], high[drawn]):
+        for item, row, column in pixels_of(low[drawn], high[drawn]):
             u, v = column + 0.5, row + 0.5
             e = edge[item]
             e = e[..., 0] * u[:, None] + e[..., 1] * v[:, None] + e[..., 2]
@@ -166,16 +177,14 @@ def _rectangles(
     low = torch.where(counts, uv, infinite).amin(1)
     high = torch.where(counts, uv, -infinite).amax(1)
     limit = h.new_tensor([image_size[1], image_size[0]])
-    outside = ((high < 0) | (low > limit)).any(1, keepdim=True)
-    # one pixel of margin: rounding must not lose a pixel centre that lies on an edge; clamped
-    # before the conversion to integers, as far outside of the picture they would overflow
-    first = (low.clamp(min=0).minimum(limit) - 0.5).floor().long() - 1
-    last = (high.minimum(limit).clamp(min=0) - 0.5).ceil().long() + 1
-    first, last = first.clamp(min=0), last.minimum(limit.long() - 1)
-    return first, torch.where(outside, first - 1, last)
+    # Clamped before the conversion to integers: far outside of the picture they overflow. The
+    # margin is for rounding, which must not lose a pixel centre that lies on an edge.
+    first = low.clamp(min=0).minimum(limit + 1) - 0.5 - MARGIN
+    last = high.clamp(min=-1).minimum(limit) - 0.5 + MARGIN
+    return first.ceil().long(), last.floor().long()
 
 
-def _pixels(low: Tensor, high: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def pixels_of(low: Tensor, high: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """All (rectangle, row, column) of rectangles of pixels, in chunks."""
     size = high - low + 1
     count = size.prod(1)
