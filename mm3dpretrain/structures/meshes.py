@@ -45,6 +45,8 @@ class Meshes:
             raise ValueError(
                 f'faces must be int64 (B, F, 3), got {faces.dtype} {tuple(faces.shape)}'
             )
+        if not len(vertices):
+            raise ValueError('a batch needs at least one mesh, got none')
         if len(vertices) != len(faces) or vertices.device != faces.device:
             raise ValueError(
                 f'vertices of {len(vertices)} samples on {vertices.device} for faces of '
