@@ -92,6 +92,18 @@ def _check_num(num_views: int) -> None:
         raise ValueError(f'num_views must be at least 1, got {num_views}')
 
 
+def _check_distance(distance: float) -> None:
+    if not 0 < distance < math.inf:
+        raise ValueError(f'distance must be positive, got {distance}')
+
+
+def _distance_range(distance: float | tuple[float, float]) -> tuple[float, float]:
+    near, far = (distance, distance) if isinstance(distance, (int, float)) else distance
+    if not 0 < near <= far < math.inf:
+        raise ValueError(f'distance must be positive or a range of such, got {distance}')
+    return near, far
+
+
 def _look_at_origin(
     eyes: Tensor,
     image_size: int | tuple[int, int],
@@ -136,8 +148,7 @@ def orbit_views(
         ValueError: for impossible values.
     """
     _check_num(num_views)
-    if not distance > 0:
-        raise ValueError(f'distance must be positive, got {distance}')
+    _check_distance(distance)
     azimuth = start_azimuth + torch.arange(num_views) * (360.0 / num_views)
     eyes = distance * _spherical(azimuth, torch.full_like(azimuth, float(elevation)), up_axis)
     return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
@@ -166,15 +177,97 @@ def cube_corner_views(
     Raises:
         ValueError: for impossible values.
     """
-    if not distance > 0:
-        raise ValueError(f'distance must be positive, got {distance}')
+    _check_distance(distance)
     signs = torch.tensor([1.0, -1.0])
     eyes = torch.cartesian_prod(signs, signs, signs) * (distance / SQRT3)
     return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
 
 
+def icosahedron_views(
+    faces: bool = False,
+    distance: float = 3.0,
+    image_size: int | tuple[int, int] = 224,
+    projection: str = 'perspective',
+    fov: float = 45.0,
+    scale: float = 1.0,
+    up_axis: str = 'y',
+) -> Cameras:
+    """Cameras at the corners of an icosahedron around the origin: all around, and evenly.
+
+    Corners are the cyclic permutations of (0, +-1, +-g) with the golden ratio g, none of them on
+    an axis; face centres are (+-1, +-1, +-1) and the cyclic permutations of (0, +-g, +-1 / g).
+
+    Args:
+        faces: stand before the 20 faces, which are the corners of a dodecahedron, instead of at
+            the 12 corners.
+        distance: from the origin, scene units.
+        image_size: side or (H, W) in pixels.
+        projection, fov, scale: see :func:`make_intrinsics`.
+        up_axis: world axis that points upwards in the pictures.
+
+    Raises:
+        ValueError: for impossible values.
+    """
+    _check_distance(distance)
+    golden = (1 + math.sqrt(5)) / 2
+    signs = torch.tensor([1.0, -1.0])
+    long = torch.tensor([golden, 1 / golden] if faces else [1.0, golden])
+    rectangle = torch.cat([torch.zeros(4, 1), torch.cartesian_prod(signs, signs) * long], 1)
+    corners = [rectangle.roll(shift, 1) for shift in range(3)]
+    if faces:
+        corners.insert(0, torch.cartesian_prod(signs, signs, signs))
+    eyes = distance * torch.nn.functional.normalize(torch.cat(corners), dim=-1)
+    return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
+
+
+def cap_views(
+    num_views: int = 1,
+    generator: torch.Generator | None = None,
+    direction: tuple[float, float, float] = (0.0, 0.0, 1.0),
+    half_angle: float = 30.0,
+    distance: float | tuple[float, float] = 3.0,
+    image_size: int | tuple[int, int] = 224,
+    projection: str = 'perspective',
+    fov: float = 45.0,
+    scale: float = 1.0,
+    up_axis: str = 'y',
+) -> Cameras:
+    """Cameras drawn uniformly (by area) from a cap of the sphere.
+
+    Args:
+        num_views: V.
+        generator: CPU generator; default torch's global one.
+        direction: from the origin to the middle of the cap, of any length.
+        half_angle: degrees in (0, 180] between the middle and the rim; 90 is half of the sphere.
+        distance: from the origin, or a range to draw from.
+        image_size: side or (H, W) in pixels.
+        projection, fov, scale: see :func:`make_intrinsics`.
+        up_axis: world axis that points upwards in the pictures.
+
+    Raises:
+        ValueError: for impossible values.
+    """
+    _check_num(num_views)
+    near, far = _distance_range(distance)
+    if not 0 < half_angle <= 180:
+        raise ValueError(f'half_angle must lie in (0, 180] degrees, got {half_angle}')
+    middle = torch.tensor(direction, dtype=torch.float32)
+    if middle.shape != (3,) or not 1e-9 < middle.norm() < math.inf:
+        raise ValueError(f'direction must be 3 finite numbers, not all 0, got {direction}')
+    draw = torch.rand(3, num_views, generator=generator)
+    # the rows of a camera that looks along the axis are an orthonormal basis around it
+    basis = look_at(-middle)[:3, :3]
+    turn = 2 * math.pi * draw[0]
+    # area on the sphere is uniform in the cosine of the angle from the middle
+    cosine = 1 - (1 - math.cos(math.radians(half_angle))) * draw[1]
+    sine = (1 - cosine.square()).clamp(min=0).sqrt()
+    eyes = torch.stack([sine * turn.cos(), sine * turn.sin(), cosine], -1) @ basis
+    eyes = (near + (far - near) * draw[2])[:, None] * eyes
+    return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
+
+
 def sparenet_views(
-    image_size: int = 256, projection: str = 'orthographic', scale: float = 1.5
+    image_size: int | tuple[int, int] = 256, projection: str = 'orthographic', scale: float = 1.5
 ) -> Cameras:
     """The eight cameras of SpareNet's depth renderer.
 
@@ -185,7 +278,7 @@ def sparenet_views(
     shorter by ``(size - 1) / size`` in our convention.
 
     Args:
-        image_size: side in pixels.
+        image_size: side or (H, W) in pixels; the original is square.
         projection: 'orthographic' or 'perspective'.
         scale: orthographic only, as in :func:`make_intrinsics`. The original 1.5 suits clouds of
             half extent 0.5; of a cloud that fills the unit sphere it cuts off what is farther
@@ -197,9 +290,9 @@ def sparenet_views(
     distance = SQRT3 * (3.0 if projection == 'perspective' else 1.0)
     cameras = cube_corner_views(image_size, projection, 45.0, scale, distance, up_axis='z')
     cameras = cameras.select_views(list(range(7, -1, -1)))
-    intrinsics = cameras.intrinsics.clone()
-    intrinsics[..., 0, 0] *= (image_size - 1) / image_size
-    intrinsics[..., 1, 1] *= (image_size - 1) / image_size
+    intrinsics, (height, width) = cameras.intrinsics.clone(), cameras.image_size
+    intrinsics[..., 0, 0] *= (width - 1) / width
+    intrinsics[..., 1, 1] *= (height - 1) / height
     return Cameras(cameras.extrinsics, intrinsics, cameras.image_size, projection)
 
 
@@ -232,9 +325,7 @@ def random_views(
     low, high = elevation
     if not -90 <= low <= high <= 90:
         raise ValueError(f'elevation must be a range within [-90, 90], got {elevation}')
-    near, far = (distance, distance) if isinstance(distance, (int, float)) else distance
-    if not 0 < near <= far:
-        raise ValueError(f'distance must be positive or a range of such, got {distance}')
+    near, far = _distance_range(distance)
     draw = torch.rand(3, num_views, generator=generator)
     azimuth = 360.0 * draw[0]
     # area on the sphere is uniform in the sine of the elevation
@@ -281,6 +372,24 @@ class RandomViews(_Views):
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:
         """New cameras (B = 1), drawn with ``generator`` or torch's global one."""
         return random_views(generator=generator, **self.settings)
+
+
+@TASK_UTILS.register_module()
+class CapViews(_Views):
+    """:func:`cap_views` from a config; takes its arguments except ``generator``."""
+
+    def __call__(self, generator: torch.Generator | None = None) -> Cameras:
+        """New cameras (B = 1), drawn with ``generator`` or torch's global one."""
+        return cap_views(generator=generator, **self.settings)
+
+
+@TASK_UTILS.register_module()
+class IcosahedronViews(_Views):
+    """:func:`icosahedron_views` from a config; takes its arguments."""
+
+    def __call__(self, generator: torch.Generator | None = None) -> Cameras:
+        """The cameras (B = 1); always the same, ``generator`` is not needed."""
+        return icosahedron_views(**self.settings)
 
 
 @TASK_UTILS.register_module()

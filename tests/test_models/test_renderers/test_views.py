@@ -8,9 +8,12 @@ import torch
 from mm3dpretrain.models.renderers import (
     OrbitViews,
     PointSplatRenderer,
+    cap_views,
     cube_corner_views,
+    icosahedron_views,
     orbit_views,
     random_views,
+    sparenet_views,
 )
 from mm3dpretrain.registry import TASK_UTILS
 
@@ -21,6 +24,14 @@ SETS = [
     cube_corner_views(),
     cube_corner_views(projection='perspective', distance=3.0, image_size=(64, 48), up_axis='z'),
     random_views(6, torch.Generator().manual_seed(0)),
+    icosahedron_views(),
+    icosahedron_views(faces=True, image_size=(30, 50), up_axis='x'),
+    cap_views(9, torch.Generator().manual_seed(1), direction=(1, 2, -1), half_angle=50),
+    # straight down and straight up the up axis
+    cap_views(3, torch.Generator().manual_seed(2), (0, 0, 5), half_angle=1e-4, up_axis='z'),
+    cap_views(3, torch.Generator().manual_seed(2), (0, -1, 0), half_angle=1e-4, up_axis='y'),
+    sparenet_views(64, scale=0.9),
+    sparenet_views((48, 64), 'perspective'),
 ]
 
 
@@ -55,6 +66,9 @@ def test_up_is_up_in_every_view(up_axis):
         cube_corner_views(up_axis=up_axis),
         orbit_views(7, up_axis=up_axis),
         random_views(20, elevation=(-80, 80), up_axis=up_axis),
+        icosahedron_views(up_axis=up_axis),
+        icosahedron_views(faces=True, up_axis=up_axis),
+        cap_views(20, half_angle=60, direction=torch.eye(3)[up - 1].tolist(), up_axis=up_axis),
     ):
         uv, _ = cameras.project(points)
         assert (uv[..., 0, 1] < uv[..., 1, 1]).all()
@@ -120,6 +134,55 @@ def test_random_views_obey_ranges_and_generator():
     assert not torch.equal(random_views(1).extrinsics, random_views(1).extrinsics)
 
 
+def neighbours(centers: torch.Tensor) -> list[int]:
+    """How many others are nearest to each."""
+    distance = torch.cdist(centers, centers) + 10 * torch.eye(len(centers))
+    return (distance < distance.min() + 1e-4).sum(1).tolist()
+
+
+def test_icosahedron_and_its_dual():
+    corners = icosahedron_views(distance=2.0).centers[0]
+    faces = icosahedron_views(faces=True, distance=1.0).centers[0]
+    assert torch.allclose(corners.norm(dim=-1), torch.full((12,), 2.0))
+    assert torch.allclose(faces.norm(dim=-1), torch.ones(20))
+    assert neighbours(corners) == [5] * 12 and neighbours(faces) == [3] * 20
+    for face in faces:
+        near = (corners @ face).topk(3)
+        assert near.values.max() - near.values.min() < 1e-4  # the middle of three corners
+        middle = torch.nn.functional.normalize(corners[near.indices].mean(0), dim=0)
+        assert torch.allclose(middle, face, atol=1e-4)
+
+
+@pytest.mark.parametrize('direction', [(0.0, 0.0, 1.0), (0.0, -2.0, 0.0), (3.0, -1.0, 2.0)])
+def test_caps_are_filled_evenly(direction):
+    generator = torch.Generator().manual_seed(3)
+    settings = dict(direction=direction, half_angle=40, distance=(2.0, 3.0))
+    cameras = cap_views(800, generator, **settings)
+    again = cap_views(800, torch.Generator().manual_seed(3), **settings)
+    assert torch.equal(cameras.extrinsics, again.extrinsics)
+    centers = cameras.centers[0]
+    distance = centers.norm(dim=-1)
+    assert distance.min() >= 1.999 and distance.max() <= 3.001 and distance.std() > 0.2
+    middle = torch.nn.functional.normalize(torch.tensor(direction), dim=0)
+    cosine = centers / distance[:, None] @ middle
+    low = torch.deg2rad(torch.tensor(40.0)).cos()
+    # by area: the cosine is uniform
+    assert cosine.min() >= low - 1e-4 and cosine.max() <= 1.0001
+    assert cosine.mean().item() == pytest.approx((1 + low.item()) / 2, abs=0.01)
+    # all around: what is left without the middle cancels
+    around = centers / distance[:, None] - cosine[:, None] * middle
+    assert around.mean(0).norm() < 0.05 and around.norm(dim=-1).mean() > 0.3
+
+
+@pytest.mark.parametrize(
+    'cameras', [cube_corner_views(), icosahedron_views(), icosahedron_views(faces=True)]
+)
+def test_no_view_twice(cameras):
+    centers = cameras.centers[0]
+    distance = torch.cdist(centers, centers) + 10 * torch.eye(len(centers))
+    assert distance.min() > 0.5
+
+
 def test_from_config():
     cameras = TASK_UTILS.build(dict(type='CubeCornerViews', image_size=32))()
     assert torch.equal(cameras.extrinsics, cube_corner_views(32).extrinsics)
@@ -127,6 +190,12 @@ def test_from_config():
     assert torch.equal(orbit().extrinsics, orbit_views(3, up_axis='z').extrinsics)
     assert 'num_views=3' in repr(orbit)
     state = torch.get_rng_state()
+    icosahedron = TASK_UTILS.build(dict(type='IcosahedronViews', faces=True))
+    assert torch.equal(icosahedron().extrinsics, icosahedron_views(True).extrinsics)
+    cap = TASK_UTILS.build(dict(type='CapViews', num_views=2, half_angle=9))
+    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+    expected = cap_views(2, generators[0], half_angle=9)
+    assert torch.equal(cap(generators[1]).extrinsics, expected.extrinsics)
     views = TASK_UTILS.build(dict(type='RandomViews', num_views=2))
     assert torch.equal(torch.get_rng_state(), state)
     one, two = (views(torch.Generator().manual_seed(s)).extrinsics for s in (1, 1))
@@ -146,6 +215,10 @@ def test_from_config():
         (cube_corner_views, dict(distance=-1), 'distance must be positive, got -1'),
         (random_views, dict(elevation=(20, 10)), 'elevation must be a range'),
         (random_views, dict(distance=(3, 2)), 'distance must be positive or a range'),
+        (icosahedron_views, dict(distance=float('inf')), 'distance must be positive, got inf'),
+        (cap_views, dict(half_angle=181), 'half_angle must lie in .* got 181'),
+        (cap_views, dict(direction=(0, 0, 0)), 'direction must be 3 finite numbers'),
+        (cap_views, dict(distance=(3, 2)), 'distance must be positive or a range'),
         (OrbitViews, dict(elevation=20, num_views=-1), 'num_views must be at least 1'),
     ],
 )
