@@ -300,7 +300,7 @@ class SpinningLidar(NamedTuple):
     max_range: float = 80.0
     range_noise: float = 0.02
     dropout: float = 0.04
-    weakest: float = 0.004
+    weakest: float = 0.002
 
     def rays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Unit directions (N, 3), beam (N,) and column (N,) of one turn, from the back leftwards.
