@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mm3dpretrain.ops.rasterize import _compile
+from mm3dpretrain.ops.mesh_kernels import _compile
 
 DEFAULT_COLOR = (178, 178, 184)
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mm3dpretrain.datasets.mesh_colors import color_at, surface_colors
-from mm3dpretrain.ops.rasterize import _compile, check_mesh, face_normals, rasterize_mesh
+from mm3dpretrain.ops.mesh_kernels import _compile
+from mm3dpretrain.ops.rasterize import check_mesh, face_normals, rasterize_mesh
 from mm3dpretrain.structures.cameras import Cameras
 
 
