@@ -1,4 +1,5 @@
 from .base_shape import BaseShapeDataset
+from .completion import PCN, ShapeNet55Completion
 from .concat_dataset import ConcatDataset
 from .io import SampleError
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
@@ -11,6 +12,7 @@ from .shapenetpart import ShapeNetPart
 from .user_folder import UserFolder
 
 __all__ = [
+    'PCN',
     'BaseShapeDataset',
     'Cc0Objects',
     'ConcatDataset',
@@ -23,6 +25,7 @@ __all__ = [
     'ScanObjectNN',
     'SeededSampler',
     'ShapeNet55',
+    'ShapeNet55Completion',
     'ShapeNetPart',
     'Shapes69',
     'UserFolder',

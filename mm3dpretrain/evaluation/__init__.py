@@ -1,5 +1,6 @@
 from .baselines import d2_histogram, l1_nearest_neighbor
 from .box_recall import BoxRecall
+from .completion_metric import CompletionMetric, completion_scores
 from .metrics import ClassificationAccuracy
 from .part_seg_metric import PartSegMetric, parts_of_scores, shape_iou
 from .probe_runner import format_table, run_probe
@@ -9,8 +10,10 @@ from .voting import VotingAccuracy
 __all__ = [
     'BoxRecall',
     'ClassificationAccuracy',
+    'CompletionMetric',
     'PartSegMetric',
     'VotingAccuracy',
+    'completion_scores',
     'd2_histogram',
     'format_table',
     'knn_probe',

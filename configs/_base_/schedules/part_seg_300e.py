@@ -1,5 +1,5 @@
-# Part segmentation: optimiser, batch and warm-up of Point-MAE's script. It keeps the weights with the
-# best test score; here the last ones count and there is no validation loop.
+# Part segmentation: optimiser, batch and warm-up of Point-MAE's script. It keeps the weights with
+# the best test score; here the last ones count and there is no validation loop.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-4, weight_decay=0.05),

@@ -35,6 +35,8 @@ class PointTask(BaseModel):
     """
 
     transfer_modules = {'point': 'backbone'}
+    # whether the mean output over transformed copies means anything
+    can_vote = True
 
     def __init__(
         self,
@@ -134,6 +136,10 @@ class PointTask(BaseModel):
     def _vote(self, inputs: dict[str, Tensor], data_samples: list[PretrainDataSample]) -> Tensor:
         """Mean output over the copies ``vote_points`` (B, V, N, C), one copy at a time."""
         copies = inputs['vote_points']
+        if not self.can_vote:
+            raise ValueError(
+                f'{type(self).__name__} cannot vote: take VoteCopies out of the test pipeline'
+            )
         total = 0
         for copy in copies.unbind(dim=1):
             total = total + self.run_head(self.extract_feat(dict(points=copy)), copy, data_samples)

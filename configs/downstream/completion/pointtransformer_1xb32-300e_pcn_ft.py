@@ -1,0 +1,39 @@
+# Completion on PCN: 512 coarse points, a patch of 32 around each, 16384 in all. Its shapes have
+# radius 0.5; the pre-training saw the unit sphere.
+_base_ = [
+    '../../_base_/models/drpoint_pointtransformer.py',
+    '../../_base_/datasets/pcn.py',
+    '../../_base_/default_runtime.py',
+    '../../_base_/schedules/completion_300e.py',
+]
+
+model = dict(
+    _delete_=True,
+    type='PointCompletion',
+    input_scale=2.0,
+    backbone=dict(
+        _base_.model.point_encoder,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/drpoint_pointtransformer_8xb16-300e_shapenet55/epoch_300.pth',
+            prefix='point_encoder.',
+        ),
+    ),
+    head=dict(
+        type='CompletionHead',
+        in_channels=768,
+        num_coarse=512,
+        hidden_channels=(1024, 1024),
+        upsampler=dict(
+            type='TransformerUpsampler',
+            decoder=dict(
+                type='PointDecoder',
+                embed_dim=384,
+                depth=4,
+                num_heads=6,
+                group_size=32,
+                with_mask_token=True,
+            ),
+        ),
+    ),
+)

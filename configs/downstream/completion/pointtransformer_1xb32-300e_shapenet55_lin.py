@@ -1,0 +1,7 @@
+# The encoder stays frozen, one linear layer from its global feature to 2048 points learns.
+_base_ = './pointtransformer_1xb32-300e_shapenet55_ft.py'
+
+model = dict(
+    freeze_backbone=True,
+    head=dict(num_coarse=2048, hidden_channels=(), upsampler=None, input_norm=True),
+)
