@@ -70,7 +70,7 @@ def gather_corners(points: Tensor, faces: Tensor, picture: Tensor, face: Tensor)
     """
     sample = torch.div(picture, len(points) // len(faces), rounding_mode='floor')
     row = picture[:, None] * points.shape[1] + faces[sample, face]
-    return points.reshape(-1, points.shape[2])[row]
+    return points.flatten(0, 1)[row]
 
 
 @torch.no_grad()
@@ -239,7 +239,7 @@ def interpolate_torch(
     bary = bary.to(dtype)
     sample = torch.div(picture, pictures // len(faces), rounding_mode='floor')
     rows = sample[:, None] * features.shape[1] + feature_rows[sample, flat[pixel]]
-    table = features.reshape(-1, features.shape[2])
+    table = features.flatten(0, 1)
     # corner by corner: (N, 3, C) would be three times as large
     values = sum(bary[:, k : k + 1].to(table.dtype) * table[rows[:, k]] for k in range(3))
 
