@@ -32,7 +32,7 @@ from .view_files import (
     write_text,
 )
 from .view_rendering import RENDER_VERSION
-from .worker_pool import Progress, default_workers, run_jobs
+from .worker_pool import Progress, check_limits, default_workers, run_jobs
 
 LAYOUTS = {'shapenet': ('shapenet',), 'rgbd': ('rgbd',), 'both': ('shapenet', 'rgbd')}
 NORMALIZATIONS = {'unit-sphere': 'unit_sphere', 'unit-cube': 'unit_cube', 'none': 'none'}
@@ -440,6 +440,8 @@ def render_folder(
     """
     start = time.perf_counter()
     source, out = Path(source), Path(out)
+    workers = default_workers() if workers is None else workers
+    check_limits(workers, timeout, max_memory)
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
         raise ValueError(f'the output {out} lies in the input {source}: choose another folder')
     models = find_models(source, settings.test_fraction)
@@ -449,7 +451,6 @@ def render_folder(
     shutil.rmtree(out / '.staging', ignore_errors=True)
     entries = {model.id: _finished(source, out, model) for model in models}
     todo = [model for model in models if entries[model.id] is None]
-    workers = workers or default_workers()
     _warm_up()
     failed: list[tuple[str, str]] = []
     bar = Progress(len(todo)) if progress and todo else None

@@ -129,6 +129,18 @@ class _Worker:
         self.connection.close()
 
 
+def check_limits(workers: int, timeout: float, max_memory: float) -> None:
+    """Refuse limits that :func:`run_jobs` cannot work with.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if workers < 1:
+        raise ValueError(f'workers must be at least 1, got {workers}')
+    if not (timeout > 0 and max_memory > 0):
+        raise ValueError(f'timeout and max_memory must be positive, got {timeout}, {max_memory}')
+
+
 def run_jobs(
     function: Callable[[Any], Any],
     jobs: Sequence[Any],
@@ -154,10 +166,7 @@ def run_jobs(
     Raises:
         ValueError: for less than one worker, or a limit that is not positive.
     """
-    if workers < 1:
-        raise ValueError(f'workers must be at least 1, got {workers}')
-    if not (timeout > 0 and max_memory > 0):
-        raise ValueError(f'timeout and max_memory must be positive, got {timeout}, {max_memory}')
+    check_limits(workers, timeout, max_memory)
     # fork starts at once and asks no main-guard of the caller's script
     context = get_context('fork' if 'fork' in get_all_start_methods() else 'spawn')
     waiting = deque(jobs)

@@ -28,9 +28,10 @@ def work(job: str):
     if kind == 'hang':
         time.sleep(60)
     if kind == 'grow':
-        block = np.ones(1 << 25)  # 0.25 GB
-        time.sleep(60)
-        return block
+        blocks = []
+        while len(blocks) < 100:  # 3 GB
+            blocks.append(np.ones(1 << 22))
+            time.sleep(0.05)
     return os.getpid(), number
 
 
