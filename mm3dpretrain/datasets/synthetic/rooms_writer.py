@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mm3dpretrain.datasets.io import atomic_path
-from mm3dpretrain.datasets.synthetic.rooms import make_room
+from mm3dpretrain.datasets.synthetic.rooms import Room, make_room
 from mm3dpretrain.datasets.synthetic.rooms_pieces import BOX_CLASSES, BOX_LABELS, SEG_LABELS
-from mm3dpretrain.datasets.synthetic.rooms_scan import ScanParameters, scan_room
+from mm3dpretrain.datasets.synthetic.rooms_scan import RoomScan, ScanParameters, scan_room
 from mm3dpretrain.datasets.synthetic.scene_writer import (
     write_array,
     write_picture,
@@ -22,7 +22,7 @@ from mm3dpretrain.datasets.synthetic.scene_writer import (
 
 # Raise it when a change alters the rooms that a seed gives: folders of older ones are refused.
 ROOMS_VERSION = 1
-MIN_POINTS = 30  # of an object that gets a box
+MIN_POINTS = 30  # of an object of the detection classes
 INFOS = 'rooms_infos_{split}.pkl'
 
 
@@ -71,12 +71,24 @@ def room_names(p: RoomParameters) -> list[str]:
     return [f'room{number:04d}_00' for number in numbers]
 
 
-def label_points(room, scan) -> tuple[np.ndarray, np.ndarray, list[dict]]:
+def drop_slivers(room: Room, scan: RoomScan) -> RoomScan:
+    """The scan without the points of objects that it hardly saw.
+
+    Objects of the detection classes with fewer than :data:`MIN_POINTS` points would either have a
+    box round a few points, or be foreground without a box.
+    """
+    counts = np.bincount(scan.object_index, minlength=len(room.scene.objects))
+    boxed = np.array([thing.semantic in BOX_LABELS for thing in room.scene.objects])
+    keep = ~(boxed & (counts < MIN_POINTS))[scan.object_index]
+    return scan._replace(points=scan.points[keep], object_index=scan.object_index[keep])
+
+
+def label_points(room: Room, scan: RoomScan) -> tuple[np.ndarray, np.ndarray, list[dict]]:
     """Semantic mask, instance mask and boxes of a scan.
 
-    Objects of the detection classes with at least :data:`MIN_POINTS` points come first, so that
-    instance ``k`` (1, 2, ...) belongs to box ``k - 1``; then all others, walls and floor included.
-    A box is the tight axis-aligned one of the object's points, as in ScanNet.
+    Objects of the detection classes come first, so that instance ``k`` (1, 2, ...) belongs to box
+    ``k - 1``; then all others, walls and floor included. A box is the tight axis-aligned one of
+    the object's points, as in ScanNet.
 
     Returns:
         ``semantic`` (N,) int64 NYU40 labels, ``instance`` (N,) int64 from 1, and for each box a
@@ -85,11 +97,7 @@ def label_points(room, scan) -> tuple[np.ndarray, np.ndarray, list[dict]]:
     objects = room.scene.objects
     semantic = np.array([thing.semantic for thing in objects])[scan.object_index]
     counts = np.bincount(scan.object_index, minlength=len(objects))
-    boxed = [
-        k
-        for k, thing in enumerate(objects)
-        if thing.semantic in BOX_LABELS and counts[k] >= MIN_POINTS
-    ]
+    boxed = [k for k, thing in enumerate(objects) if thing.semantic in BOX_LABELS and counts[k] > 0]
     others = [k for k in range(len(objects)) if k not in boxed]
     number = np.empty(len(objects), np.int64)
     number[boxed + others] = np.arange(1, len(objects) + 1)
@@ -115,6 +123,7 @@ def _write_room(root: Path, index: int, p: RoomParameters) -> dict:
     number = int(name[4:].split('_')[0])
     room = make_room(p.seed, number)
     scan = scan_room(room, p.scan, np.random.default_rng([p.seed, number, 1]))
+    scan = drop_slivers(room, scan)
     semantic, instance, boxes = label_points(room, scan)
     write_array(root / 'points' / f'{name}.bin', scan.points)
     write_array(root / 'semantic_mask' / f'{name}.bin', semantic)
