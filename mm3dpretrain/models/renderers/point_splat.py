@@ -12,9 +12,9 @@ from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras
 
 from .base import BaseRenderer, RenderOutput
-from .p2i import find_winners, p2i_max, winner_weight
+from .p2i import find_winners, p2i_max
 from .splat_naive import splat_naive
-from .splat_torch import resolve_backend, splat_torch
+from .splat_torch import resolve_backend, splat_torch, winner_weight
 
 KERNELS = ('cosine', 'quadratic', 'gaussian', 'disc')
 COMPOSITING = ('soft', 'max')
@@ -237,9 +237,10 @@ class PointSplatRenderer(BaseRenderer):
             t.flatten(0, 1) for t in (uv, inv_radius, valid, nearness)
         )
         empty = z.new_zeros(len(uv), 1, *size)
-        index = find_winners(
+        _, winner = find_winners(
             uv, inv_radius, valid, nearness[..., None], empty, self.kernel, self.backend
-        )[:, 0].long()
+        )
+        index = winner[:, 0].long()
         flat = index.flatten()
         pixel = torch.nonzero(flat >= 0).squeeze(1)
         row = torch.div(pixel, size[0] * size[1], rounding_mode='floor') * num + flat[pixel]

@@ -96,6 +96,36 @@ def _exponential(q):
     return c * c
 
 
+@_inline
+def _weight(kernel, q):
+    s = type(q)
+    if kernel == 0:
+        w = s(1.0)
+    elif kernel == 1:
+        w = s(1.0) - q
+    elif kernel == 2:
+        w = _cosine_root(q)
+        w = w * w
+    else:
+        w = max((_exponential(q) - s(_RIM)) * s(1 / (1 - _RIM)), s(0.0))
+    return w
+
+
+@_inline
+def _slope(kernel, q):
+    """Derivative of the weight with respect to q."""
+    s = type(q)
+    if kernel == 0:
+        slope = s(0.0)
+    elif kernel == 1:
+        slope = s(-1.0)
+    elif kernel == 2:
+        slope = s(2.0) * _cosine_root(q) * _cosine_root_slope(q)
+    else:
+        slope = s(-GAUSSIAN_SHARPNESS / (1 - _RIM)) * _exponential(q)
+    return slope
+
+
 @_jit
 def _weights(kernel, j, u, su, dv, weight):
     """Weights of the ``_BLOCK`` pixels from column ``j`` on; -1 outside of the footprint."""
@@ -103,33 +133,17 @@ def _weights(kernel, j, u, su, dv, weight):
     for i in range(_BLOCK):
         du = (s(j + i) + s(0.5) - u) * su
         q = du * du + dv * dv
-        if kernel == 0:
-            w = s(1.0)
-        elif kernel == 1:
-            w = s(1.0) - q
-        elif kernel == 2:
-            w = _cosine_root(q)
-            w = w * w
-        else:
-            w = max((_exponential(q) - s(_RIM)) * s(1 / (1 - _RIM)), s(0.0))
+        w = _weight(kernel, q)
         weight[i] = w if q < s(1.0) else s(-1.0)
 
 
 @_jit
 def _slopes(kernel, j, u, su, dv, slope):
-    """Derivatives of the weights with respect to q."""
     s = type(u)
     for i in range(_BLOCK):
         du = (s(j + i) + s(0.5) - u) * su
         q = du * du + dv * dv
-        if kernel == 0:
-            slope[i] = s(0.0)
-        elif kernel == 1:
-            slope[i] = s(-1.0)
-        elif kernel == 2:
-            slope[i] = s(2.0) * _cosine_root(q) * _cosine_root_slope(q)
-        else:
-            slope[i] = s(-GAUSSIAN_SHARPNESS / (1 - _RIM)) * _exponential(q)
+        slope[i] = _slope(kernel, q)
 
 
 @_jit
@@ -324,6 +338,34 @@ def _winners(start, stop, views, kernel, uv, inv_radius, valid, values, best, wi
                                 winner[s, i, j, c] = k
 
 
+@_jit
+def _winners_backward(
+    start, stop, views, kernel, uv, inv_radius, values, winner, grad,
+    grad_uv, grad_inv_radius, grad_values,
+):  # fmt: skip
+    height, width, channels = winner.shape[1:]
+    scalar = uv.dtype.type
+    half, two = scalar(0.5), scalar(2.0)
+    for s in range(start, stop):
+        for i in range(height):
+            for j in range(width):
+                for c in range(channels):
+                    k = winner[s, i, j, c]
+                    if k < 0:
+                        continue
+                    su, sv = inv_radius[s, k, 0], inv_radius[s, k, 1]
+                    du = (scalar(j) + half - uv[s, k, 0]) * su
+                    dv = (scalar(i) + half - uv[s, k, 1]) * sv
+                    q = du * du + dv * dv
+                    g = grad[s, i, j, c]
+                    grad_values[s, k, c] += g * _weight(kernel, q)
+                    gq = two * g * values[s // views, k, c] * _slope(kernel, q)
+                    grad_uv[s, k, 0] -= gq * du * su
+                    grad_uv[s, k, 1] -= gq * dv * sv
+                    grad_inv_radius[s, k, 0] += gq * du * du / su
+                    grad_inv_radius[s, k, 1] += gq * dv * dv / sv
+
+
 def _in_threads(function: Callable, num_pictures: int, *args) -> None:
     """Call ``function(start, stop, *args)`` on blocks of pictures in torch's number of threads.
 
@@ -413,11 +455,24 @@ def winners_cpu(
     values: Tensor,
     background: Tensor,
     kernel: str,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """See :func:`mm3dpretrain.models.renderers.splat_torch.winners_torch`; CPU tensors only."""
     best = background.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
     winner = torch.full(best.shape, -1, dtype=torch.int32)
     views = len(uv) // max(1, len(values))
     arrays = _arrays(uv, inv_radius, valid, values, best, winner)
     _in_threads(_winners, len(uv), views, _KERNEL_IDS[kernel], *arrays)
-    return winner.permute(0, 3, 1, 2)
+    return best.permute(0, 3, 1, 2), winner.permute(0, 3, 1, 2)
+
+
+def winners_backward_cpu(
+    uv: Tensor, inv_radius: Tensor, values: Tensor, winner: Tensor, grad: Tensor, kernel: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See :func:`~mm3dpretrain.models.renderers.splat_torch.winners_backward_torch`."""
+    views = len(uv) // max(1, len(values))
+    grads = [torch.zeros(t.shape, dtype=t.dtype) for t in (uv, inv_radius)]
+    grads.append(values.new_zeros(len(uv), *values.shape[1:]))
+    planes = (t.permute(0, 2, 3, 1) for t in (winner, grad))
+    arrays = _arrays(uv, inv_radius, values, *planes, *grads)
+    _in_threads(_winners_backward, len(uv), views, _KERNEL_IDS[kernel], *arrays)
+    return grads[0], grads[1], grads[2].unflatten(0, (-1, views)).sum(1)

@@ -73,16 +73,16 @@ def winners_naive(
     values: Tensor,
     background: Tensor,
     kernel: str,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """See :func:`mm3dpretrain.models.renderers.splat_torch.winners_torch`. For tiny pictures."""
     winner = torch.full(background.shape, -1, dtype=torch.int32)
+    image = background.clone(memory_format=torch.contiguous_format)
     for s, c, i, j in torch.cartesian_prod(*(torch.arange(n) for n in winner.shape)).tolist():
-        best = background[s, c, i, j]
         for k in range(uv.shape[1]):
             offset = torch.stack([j + 0.5 - uv[s, k, 0], i + 0.5 - uv[s, k, 1]])
             q = (offset * inv_radius[s, k]).square().sum()
             if valid[s, k] and q < 1:
                 product = kernel_weight(kernel, q) * values[s // (len(uv) // len(values)), k, c]
-                if product > best:
-                    best, winner[s, c, i, j] = product, k
-    return winner
+                if product > image[s, c, i, j]:
+                    image[s, c, i, j], winner[s, c, i, j] = product, k
+    return image, winner

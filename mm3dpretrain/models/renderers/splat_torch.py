@@ -16,7 +16,7 @@ GAUSSIAN_SHARPNESS = 4.5
 # Candidates (point, pixel) looked at in one go: bounds the memory of the search.
 MAX_CANDIDATES = 1 << 22
 # Products (fragment, channel) computed in one go: bounds the memory of the blend.
-MAX_PRODUCTS = 1 << 23
+MAX_PRODUCTS = 1 << 21
 
 
 def kernel_weight(kernel: str, q: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def winners_torch(
     values: Tensor,
     background: Tensor,
     kernel: str,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """The point with the largest ``weight * value`` in each channel of each pixel.
 
     Args:
@@ -122,10 +122,12 @@ def winners_torch(
         kernel: see PointSplatRenderer.
 
     Returns:
-        int32 (S, C, H, W); the lowest index of equals, -1 where no point exceeds the background.
+        The products (S, C, H, W), and the points, int32 (S, C, H, W): the lowest index of equals;
+        the background and -1 where no point exceeds it.
     """
     (num_pictures, num_points), image_size = uv.shape[:2], tuple(background.shape[-2:])
     winner = torch.full(background.shape, -1, dtype=torch.int32, device=uv.device)
+    image = torch.empty(background.shape, dtype=background.dtype, device=uv.device)
     num_pixels = winner[:, :1].numel()
     uv, inv_radius = uv.reshape(-1, 2), inv_radius.reshape(-1, 2)
     search = (uv, uv[:, 0], inv_radius, valid.reshape(-1), num_points, image_size)
@@ -156,7 +158,61 @@ def winners_torch(
             found[c].scatter_reduce_(0, pixel[won], point[won], 'amin')
         found[found == num_points] = -1
         winner[:, part] = found.unflatten(1, (num_pictures, *image_size)).transpose(0, 1).int()
-    return winner
+        image[:, part] = best.unflatten(1, (num_pictures, *image_size)).transpose(0, 1)
+    return image, winner
+
+
+def winner_weight(
+    uv: Tensor, inv_radius: Tensor, winner: Tensor, pixel: Tensor, kernel: str
+) -> Tensor:
+    """Kernel weight of the winner in some pixels, differentiable.
+
+    Args:
+        uv, inv_radius: (S, N, 2).
+        winner: (S, H, W), index of a point.
+        pixel: int64 (P,), pixels counted over all pictures, each with a winner.
+        kernel: see PointSplatRenderer.
+
+    Returns:
+        (P,).
+    """
+    num_points, (height, width) = uv.shape[1], winner.shape[1:]
+    picture = torch.div(pixel, height * width, rounding_mode='floor')
+    point = picture * num_points + winner.reshape(-1)[pixel]
+    q = scaled_distance2(
+        uv.reshape(-1, 2), inv_radius.reshape(-1, 2), point, pixel, (height, width)
+    )
+    return kernel_weight(kernel, q)
+
+
+def winners_backward_torch(
+    uv: Tensor, inv_radius: Tensor, values: Tensor, winner: Tensor, grad: Tensor, kernel: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``uv``, ``inv_radius`` and ``values`` from that of the products of winners.
+
+    Args:
+        uv, inv_radius, values, kernel: as for :func:`winners_torch`.
+        winner: (S, C, H, W) from there.
+        grad: (S, C, H, W).
+    """
+    uv, inv_radius, values = (t.detach() for t in (uv, inv_radius, values))
+    grads = [torch.zeros_like(t) for t in (uv, inv_radius, values)]
+    # channel by channel and computed anew, so that memory does not grow with the channels
+    for c in range(values.shape[2]):
+        flat = winner[:, c].reshape(-1)
+        pixel = torch.nonzero(flat >= 0).squeeze(1)
+        sample = torch.div(pixel, flat.numel() // len(values), rounding_mode='floor')
+        leaves = [t.requires_grad_() for t in (uv, inv_radius, values[..., c].clone())]
+        with torch.enable_grad():
+            value = leaves[2].reshape(-1)[sample * values.shape[1] + flat[pixel]]
+            product = winner_weight(uv, inv_radius, winner[:, c], pixel, kernel) * value
+        # the weight of a disc does not depend on positions
+        parts = torch.autograd.grad(
+            product, leaves, grad[:, c].reshape(-1)[pixel], materialize_grads=True
+        )
+        for total, part in zip((grads[0], grads[1], grads[2][..., c]), parts):
+            total += part
+    return grads[0], grads[1], grads[2]
 
 
 class _Blend(torch.autograd.Function):
