@@ -80,9 +80,11 @@ def contestants(case: tuple, device: str) -> dict[str, Callable]:
         (output.depth.mean() + output.mask.mean() + output.features.mean()).backward()
 
     runs = {}
-    for kernel in ('cosine', 'quadratic'):
+    for kernel in ('cosine', 'quadratic', 'gaussian'):
         ours = PointSplatRenderer(radius, kernel=kernel)
         runs[f'ours, {kernel}'] = lambda r=ours: run(r)
+    maximum = PointSplatRenderer(radius, compositing='max')
+    runs['ours, maximum compositing'] = lambda: run(maximum)
     if device == 'cpu':
         plain = PointSplatRenderer(radius, backend='torch')
         runs['ours, plain torch'] = lambda: run(plain)

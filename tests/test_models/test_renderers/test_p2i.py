@@ -20,7 +20,7 @@ from mm3dpretrain.models.renderers import (
     p2i_max,
     sparenet_views,
 )
-from mm3dpretrain.registry import RENDERERS, TASK_UTILS
+from mm3dpretrain.registry import MODELS, RENDERERS, TASK_UTILS
 
 BACKENDS = [*FAST, 'naive']
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
@@ -270,6 +270,42 @@ def test_loss_step_as_the_renderer_of_a_depth_loss():
         assert torch.isfinite(cloud.grad).all()
         optimizer.step()
     assert losses[-1] < 0.85 * losses[0]
+
+
+def test_one_step_of_drpoint():
+    """Reconstruct, render all radii of two views, compare, send gradients to the decoder."""
+    model = MODELS.build(
+        dict(
+            type='DRPoint',
+            data_preprocessor=dict(type='PretrainDataPreprocessor', mean=[0] * 3, std=[1] * 3),
+            point_encoder=dict(
+                type='PointTransformer',
+                num_groups=8,
+                group_size=8,
+                encoder_dim=16,
+                embed_dim=24,
+                depth=1,
+                num_heads=2,
+                hidden_dims=(8, 16, 16),
+            ),
+            token_head=dict(type='MaskedTokenHead', in_channels=24, num_tokens=32),
+            point_decoder=dict(
+                type='PointDecoder', embed_dim=24, depth=1, num_heads=2, group_size=8
+            ),
+            renderer=dict(type='SpareNetDepthRenderer'),
+            views=dict(type='SpareNetViews', image_size=32),
+            num_views=2,
+            loss_weights=dict(dr=1.0),
+        )
+    )
+    losses = model.loss(dict(points=torch.rand(3, 64, 3) - 0.5))
+    assert set(losses) == {'loss_dr'} and 0 < losses['loss_dr'] < 1
+    losses['loss_dr'].backward()
+    gradients = [p.grad for p in model.point_decoder.parameters() if p.requires_grad]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+    assert sum(g.abs().sum() for g in gradients) > 0
+    pictures = model.reconstruct(torch.rand(1, 64, 3) - 0.5)
+    assert pictures['depth'].shape == (1, 8 * 3, 32, 32)
 
 
 def test_impossible_settings_are_refused():

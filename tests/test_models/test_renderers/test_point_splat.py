@@ -255,21 +255,25 @@ def test_back_ends_agree_on_many_points(seed):
         assert (ours - other).abs().max() < 1e-4 * other.abs().max()
 
 
-@pytest.mark.parametrize('backend', FAST)
-@pytest.mark.parametrize('case', ['case0_persp', 'case1_persp', 'case2_ortho'])
-def test_nearest_point_equals_pytorch3d(golden, backend, case):
-    """A hard disc without blending is PyTorch3D's PointsRasterizer with one point per pixel."""
-    arrays = golden('render/points.npz')
+def peer_case(golden, case: str) -> tuple[dict[str, torch.Tensor], Cameras]:
+    """Arrays and camera of one case of PyTorch3D's point rasteriser."""
     arrays = {
         k.split('/')[1]: torch.from_numpy(np.asarray(v))
-        for k, v in arrays.items()
+        for k, v in golden('render/points.npz').items()
         if k.startswith(case)
     }
     extrinsics = torch.eye(4)
     extrinsics[:3, :3], extrinsics[:3, 3] = arrays['R'], arrays['t']
     projection = 'perspective' if case.endswith('persp') else 'orthographic'
     size = tuple(arrays['image_hw'].tolist())
-    camera = Cameras(extrinsics[None, None], arrays['K'][None, None], size, projection)
+    return arrays, Cameras(extrinsics[None, None], arrays['K'][None, None], size, projection)
+
+
+@pytest.mark.parametrize('backend', FAST)
+@pytest.mark.parametrize('case', ['case0_persp', 'case1_persp', 'case2_ortho'])
+def test_nearest_point_equals_pytorch3d(golden, backend, case):
+    """A hard disc without blending is PyTorch3D's PointsRasterizer with one point per pixel."""
+    arrays, camera = peer_case(golden, case)
     renderer = PointSplatRenderer(
         radius=arrays['radius_pixels'].item(),
         kernel='disc',
@@ -291,6 +295,39 @@ def test_nearest_point_equals_pytorch3d(golden, backend, case):
     output.depth.sum().backward()
     expected = arrays['grad_points_sum_depth']
     assert (points.grad[0] - expected).abs().max() <= 1e-3 * expected.abs().max()
+
+
+@pytest.mark.parametrize('backend', FAST)
+@pytest.mark.parametrize('case', ['case0_persp', 'case1_persp', 'case2_ortho'])
+def test_weighted_sum_equals_pytorch3d(golden, backend, case):
+    """The quadratic kernel has its weights 1 - d2 / r2, and a surface as thick as the scene its
+    norm-weighted sum, but for the 1 % that the front-most point has in addition here.
+
+    Its list ends after 4 points, so only pixels with fewer can agree. Alpha compositing, where
+    weights are opacities, has no counterpart: hidden points would shine through and get gradients.
+    """
+    arrays, camera = peer_case(golden, case)
+    renderer = PointSplatRenderer(
+        radius=arrays['radius_pixels'].item(),
+        kernel='quadratic',
+        depth_tolerance=1e7,
+        near=0.01,
+        far=100,
+        backend=backend,
+    )
+    output = renderer(arrays['points'][None], camera, arrays['features'][None])
+    listed = arrays['idx'] >= 0
+    whole = arrays['safe'] & ~listed[..., 3]
+    assert (whole & listed[..., 0]).sum() > 50 and (whole & listed[..., 1]).sum() > 5
+    weights = (1 - arrays['dist2_ndc'] / arrays['radius_ndc'].square()) * listed
+    total = weights.sum(-1)
+    mask = output.mask[0, 0]
+    assert torch.allclose(mask[whole], total.clamp(max=1)[whole], atol=1e-4)
+    hit = whole & listed[..., 0]
+    colour = output.features[0, 0].permute(1, 2, 0)
+    colour = colour * (total + 0.01)[..., None] - 0.01 * arrays['nearest_color']
+    expected = arrays['norm_weighted_chw'].permute(1, 2, 0) * total[..., None]
+    assert torch.allclose(colour[hit], expected[hit], atol=1e-4)
 
 
 @pytest.mark.parametrize('backend', FAST)
