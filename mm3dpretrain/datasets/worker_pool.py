@@ -184,9 +184,12 @@ def run_jobs(
                 if worker.connection in ready:
                     answer, alive = _answer(worker)
                 elif time.monotonic() > worker.deadline:
-                    answer, alive = (None, f'not finished after {timeout:g} s, given up'), False
+                    answer, alive = (
+                        (None, f'not finished after {timeout:g} s (timeout), given up'),
+                        False,
+                    )
                 elif worker.memory() > max_memory * GIGABYTE:
-                    message = f'needs more than {max_memory:g} GB of memory, given up'
+                    message = f'needs more than {max_memory:g} GB of memory (max_memory), given up'
                     answer, alive = (None, message), False
                 if answer is None:
                     continue

@@ -60,7 +60,7 @@ def test_every_job_has_an_outcome(workers):
     assert outcomes['bug 5'].error == "KeyError '5'"
     assert outcomes['exit 4'].error == 'the process that worked on it died (exit code 3)'
     assert outcomes['die 1'].error.endswith(f'died (signal {int(signal.SIGKILL)})')
-    assert outcomes['hang 6'].error == 'not finished after 1.5 s, given up'
+    assert outcomes['hang 6'].error == 'not finished after 1.5 s (timeout), given up'
 
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='memory is watched on Linux')
@@ -69,7 +69,7 @@ def test_a_job_that_grows_is_ended():
     limit = pages * os.sysconf('SC_PAGE_SIZE') / 2**30 + 0.15
     jobs = ['grow 0', 'work 1']
     outcomes = {o.job: o for o in run_jobs(work, jobs, 1, timeout=30, max_memory=limit)}
-    assert 'of memory, given up' in outcomes['grow 0'].error
+    assert 'of memory (max_memory), given up' in outcomes['grow 0'].error
     assert outcomes['work 1'].error is None
 
 
