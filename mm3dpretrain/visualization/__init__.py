@@ -1,11 +1,18 @@
 from .contact_sheet import color_depth, contact_sheet, over_white, render_sheet
 from .embedding_map import draw_embedding, embed_2d
+from .feature_colors import pca_colors, point_features
 from .loss_curves import draw_curves, read_scalars
 from .points import bounding_sphere, draw_mesh, draw_points, viewer
-from .reconstructions import draw_reconstructions
-from .turntable import TurnableItem, write_page
+from .reconstructions import (
+    Reconstruction,
+    draw_reconstructions,
+    reconstruct_clouds,
+    reconstruction_sheet,
+)
+from .turntable import TurnableItem, mesh_item, write_page
 
 __all__ = [
+    'Reconstruction',
     'TurnableItem',
     'bounding_sphere',
     'color_depth',
@@ -16,8 +23,13 @@ __all__ = [
     'draw_points',
     'draw_reconstructions',
     'embed_2d',
+    'mesh_item',
     'over_white',
+    'pca_colors',
+    'point_features',
     'read_scalars',
+    'reconstruct_clouds',
+    'reconstruction_sheet',
     'render_sheet',
     'viewer',
     'write_page',

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from mm3dpretrain.datasets.io import atomic_path
 
 from .points import bounding_sphere
 from .turntable_script import SCRIPT, STYLE
+
+if TYPE_CHECKING:
+    from mm3dpretrain.datasets.mesh_io import Mesh
 
 GREY = (150, 150, 158)
 
@@ -73,6 +77,35 @@ class TurnableItem:
     def _shapes(self) -> str:
         faces = '' if self.faces is None else f' and {len(self.faces)} faces'
         return f'points of shape {np.shape(self.points)}{faces}'
+
+
+def mesh_item(title: str, mesh: Mesh, up_axis: str = 'y', frame: str | None = None):
+    """A mesh with its colours; textures are reduced to one colour a face, that of its middle.
+
+    Args:
+        title, up_axis, frame: see :class:`TurnableItem`.
+        mesh: with at least one face.
+
+    Raises:
+        ValueError: for a mesh whose faces or colours are impossible.
+    """
+    colors = None
+    if mesh.has_colors:
+        from mm3dpretrain.datasets.mesh_colors import colors_at, surface_colors  # imports numba
+
+        surface = surface_colors(len(mesh.vertices), len(mesh.faces), **mesh.appearance)
+        middle = np.full((len(mesh.faces), 3), 1 / 3)
+        colors = colors_at(mesh.faces, surface, np.arange(len(mesh.faces)), middle)
+        if len(mesh.faces) == len(mesh.vertices):  # would be taken for those of the vertices
+            return TurnableItem(
+                title,
+                mesh.vertices[mesh.faces.reshape(-1)],
+                np.repeat(colors, 3, 0),
+                np.arange(3 * len(mesh.faces)).reshape(-1, 3),
+                up_axis,
+                frame,
+            )
+    return TurnableItem(title, mesh.vertices, colors, mesh.faces, up_axis, frame)
 
 
 def write_page(

@@ -1,4 +1,5 @@
 from .base import BaseRenderer, RenderOutput
+from .kaolin import KaolinMeshRenderer
 from .mesh import MeshRenderer
 from .mesh_shading import shade
 from .p2i import p2i_max
@@ -27,6 +28,7 @@ __all__ = [
     'CapViews',
     'CubeCornerViews',
     'IcosahedronViews',
+    'KaolinMeshRenderer',
     'MeshRenderer',
     'OrbitViews',
     'PointProjector',
