@@ -95,7 +95,7 @@ def interpolate_naive(
             for j in range(width):
                 f = int(index[s, i, j])
                 if f < 0:
-                    depth.append(points.new_zeros(()))
+                    depth.append(0 * points.sum())  # keeps the graph, also of empty pictures
                     bary.append(points.new_zeros(3))
                     rendered.append(features.new_zeros(features.shape[2]))
                     continue
