@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from mm3dpretrain.datasets.synthetic.lidar import TriangleBVH, meshes_touch
@@ -32,6 +33,7 @@ from mm3dpretrain.structures.cameras import Cameras, look_at
 # every camera position is a frame on disk, so that the cloud can be compared with the frames
 SMALL = dict(train=3, val=2, frames=12, steps=1, image_size=(120, 160), num_points=12000)
 SMALL.update(progress=False)
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
 SHELL = ('wall', 'floor', 'ceiling')
 
 
@@ -457,3 +459,23 @@ def test_ground_truth_has_full_average_precision(rooms):
     for k in torch.unique(torch.cat(labels)).tolist():
         assert results[f'{BOX_CLASSES[k]}_AP_0.25'] == pytest.approx(1.0)
         assert results[f'{BOX_CLASSES[k]}_AP_0.50'] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('name', ['det', 'seg'])
+def test_config_bases(rooms, name):
+    """The data configs build their loaders' data sets, and items come out of both splits."""
+    pytest.importorskip('mmdet3d')
+    from mmdet3d.registry import DATASETS
+    from mmdet3d.utils import register_all_modules
+
+    register_all_modules()
+    config = Config.fromfile(CONFIGS / f'synthetic_rooms_{name}.py')
+    for split in ('train', 'val', 'test'):
+        dataset = config[f'{split}_dataloader'].dataset
+        dataset = dataset.get('dataset', dataset)
+        assert dataset.data_root == 'data/synthetic_rooms/'
+        assert f'rooms_infos_{"train" if split == "train" else "val"}' in dataset.ann_file
+        dataset.data_root = str(rooms)
+        built = DATASETS.build(dataset)
+        assert len(built) == (3 if split == 'train' else 2)
+        assert built[0]['inputs']['points'].ndim == 2

@@ -13,6 +13,7 @@ import mmengine
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from mm3dpretrain.datasets.io import read_image
 from mm3dpretrain.datasets.synthetic.lidar import (
@@ -38,6 +39,7 @@ from mm3dpretrain.datasets.synthetic.streets_writer import write_synthetic_stree
 
 # a small picture and a coarse LiDAR keep this quick; the geometry is that of the full size
 SMALL = dict(train=3, val=2, image_size=(188, 621), beams=32, columns=800, progress=False)
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
 CLASSES = ['Pedestrian', 'Cyclist', 'Car']
 
 
@@ -547,7 +549,6 @@ def test_semantic_kitti_reads_the_sweeps(streets):
     pytest.importorskip('mmdet3d')
     import mmdet3d
     from mmdet3d.registry import DATASETS
-    from mmengine.config import Config
 
     base = Path(mmdet3d.__file__).parent / '.mim/configs/_base_/datasets/semantickitti.py'
     if not base.is_file():
@@ -693,3 +694,24 @@ def test_z_up_keeps_the_front():
         (turned.vertices.min(0) + turned.vertices.max(0)) / 2, (0.3, 0.1, 0.2)
     )
     np.testing.assert_allclose(np.ptp(turned.vertices, axis=0), (3, 1, 2))
+
+
+@pytest.mark.parametrize('name', ['det', 'mono', 'seg'])
+def test_config_bases(streets, name):
+    """The data configs build their loaders' data sets, and items come out of both splits."""
+    pytest.importorskip('mmdet3d')
+    from mmdet3d.registry import DATASETS
+
+    kitti_dataset(streets, [])  # registers mmdet3d's modules
+    config = Config.fromfile(CONFIGS / f'synthetic_streets_{name}.py')
+    for split in ('train', 'val', 'test'):
+        dataset = config[f'{split}_dataloader'].dataset
+        dataset = dataset.get('dataset', dataset)
+        assert dataset.data_root == 'data/synthetic_streets/'
+        dataset.data_root = str(streets) + '/'
+        built = DATASETS.build(dataset)
+        assert len(built) == (3 if split == 'train' else 2)
+        assert set(built[0]['inputs']) == {'img' if name == 'mono' else 'points'}
+    if name != 'seg':
+        for evaluator in (config.val_evaluator, config.test_evaluator):
+            assert evaluator.ann_file == 'data/synthetic_streets/kitti_infos_val.pkl'
