@@ -12,16 +12,16 @@ import json
 import sys
 from pathlib import Path
 
-from mm3dpretrain.datasets.rendered_views import (
+from mm3dpretrain.datasets.rendered_views import render_folder
+from mm3dpretrain.datasets.view_files import write_text
+from mm3dpretrain.datasets.view_settings import (
     DEFAULT_VIEWS,
     LAYOUTS,
     NORMALIZATIONS,
     Settings,
     find_view_set,
-    render_folder,
     view_sets,
 )
-from mm3dpretrain.datasets.view_files import write_text
 
 EPILOG = """\
 Input: IN/<class>/[train|val|test/]<name>.<suffix>, IN/<class>/<name>.<suffix> or IN/<name>.<suffix>
