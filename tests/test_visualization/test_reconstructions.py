@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
+import pytest
 import torch
 
-from mm3dpretrain.visualization import draw_points, draw_reconstructions
+from mm3dpretrain.models.renderers import PointSplatRenderer, orbit_views
+from mm3dpretrain.visualization import (
+    draw_points,
+    draw_reconstructions,
+    reconstruct_clouds,
+    reconstruction_sheet,
+)
 
 
 def test_points_are_upright_and_near_ones_cover_far_ones():
@@ -51,3 +60,64 @@ def test_sheet_has_a_row_for_each_cloud(tmp_path):
     )
     assert sheet.shape[1] >= 5 * 48 and sheet.shape[0] > cv2.imread(str(one)).shape[0]
     assert len(list(tmp_path.iterdir())) == 2, 'no temporary file is left'
+
+
+class Masked(torch.nn.Module):
+    """Hides every second patch of four points and gives back the cloud moved by 0.1 along x."""
+
+    def __init__(self, renderer=None, cameras=None):
+        super().__init__()
+        self.renderer, self.cameras = renderer, cameras
+        self.point_encoder = SimpleNamespace(
+            group=lambda points: SimpleNamespace(
+                idx=torch.arange(points.shape[1]).reshape(1, -1, 4).expand(len(points), -1, -1)
+            )
+        )
+
+    def reconstruct(self, points):
+        mask = torch.arange(points.shape[1] // 4).remainder(2).bool().expand(len(points), -1)
+        return dict(cloud=points[..., :3] + torch.tensor([0.1, 0, 0]), mask=mask)
+
+
+class Predicting(torch.nn.Module):
+    """Gives points in its predictions."""
+
+    def predict(self, inputs):
+        return [
+            type('Sample', (dict,), dict(pred_points=cloud))(pred_points=cloud)
+            for cloud in inputs['points'][..., :3] * 0.5
+        ]
+
+
+def test_what_a_masked_model_saw_and_made():
+    points = torch.rand(2, 24, 4) - 0.5
+    results = reconstruct_clouds(Masked(), points)
+    for result, cloud in zip(results, points.numpy()):
+        assert np.array_equal(result.points, cloud[:, :3])
+        seen = np.concatenate([np.arange(i, i + 4) for i in (0, 8, 16)])
+        assert np.array_equal(result.visible, cloud[seen, :3])
+        assert np.allclose(result.cloud, cloud[:, :3] + [0.1, 0, 0])
+        assert result.depth.shape == result.depth_true.shape and result.depth.max() <= 1
+        assert (result.depth_true > 0).any() and not np.allclose(result.depth, result.depth_true)
+    sheet = reconstruction_sheet(results, ['a', 'b'], size=48)
+    assert sheet.shape[1] >= 5 * 48
+
+
+def test_depth_is_that_of_the_models_own_renderer_and_first_view():
+    renderer, cameras = PointSplatRenderer(radius=1.5), orbit_views(3, distance=2.0, image_size=20)
+    points = torch.rand(1, 24, 3) - 0.5
+    (result,) = reconstruct_clouds(Masked(renderer, cameras), points)
+    wanted = renderer.depth_image(renderer(points, cameras))[0, 0]
+    assert np.allclose(result.depth_true, wanted.numpy())
+
+
+def test_a_model_that_predicts_points_hides_nothing():
+    points = torch.rand(1, 24, 3) - 0.5
+    (result,) = reconstruct_clouds(Predicting(), points, up_axis='z')
+    assert result.visible is None and np.allclose(result.cloud, points[0].numpy() * 0.5)
+    assert reconstruction_sheet([result], ['a'], 48).shape[1] < 5 * 48
+
+
+def test_a_model_that_reconstructs_nothing_is_named():
+    with pytest.raises(ValueError, match='Linear reconstructs no points'):
+        reconstruct_clouds(torch.nn.Linear(3, 3), torch.rand(1, 8, 3))
