@@ -12,9 +12,11 @@ module                 what it mends
 ``versions``           a readable message where the OpenMMLab versions do not fit
 ``spconv_cpu``         training and predicting with spconv's layers without CUDA
 ``mmcv_cpu``           mmcv's point, voxel and box operators on the CPU
-``mmdet3d_cpu``        what in mmdet3d asks for CUDA whatever device its tensors are on
+``mmdet3d_cpu``        what in mmdet3d asks for CUDA whatever device its tensors are on, and the
+                       missing development kits of its data sets by name
 ``kitti_eval_cpu``     KITTI's average precision without ``numba.cuda``
-``cpu_switch``         the switch of the last three: :func:`set_cpu_ops`, ``MM3D_CPU_OPS``
+``allocator``          memory that training on the CPU would give back and ask for at each step
+``cpu_switch``         the switch of the last four: :func:`set_cpu_ops`, ``MM3D_CPU_OPS``
 ``spconv_layout``      loading spconv 2 kernels whose state dict lost its version
 ``optional``           :func:`require`, one clear error for a missing optional package
 =====================  ===========================================================================
@@ -31,6 +33,7 @@ from .versions import VersionError, check_versions
 check_versions('mm3dpretrain')  # before the modules that cannot do without torch
 
 from . import (  # noqa: E402
+    allocator,
     checkpoints,
     kitti_eval_cpu,
     mmcv_cpu,
@@ -93,6 +96,9 @@ def apply(cpu_ops: str | None = None) -> None:
     when_imported('mmcv.ops.knn', after=mmcv_cpu.mend_knn)
     when_imported('mmcv.ops.points_in_boxes', after=mmcv_cpu.mend_points_in_boxes)
     when_imported('mmcv.ops.sparse_ops', after=mmcv_cpu.mend_sparse)
+    for part in ('datasets', 'evaluation'):
+        when_imported(f'mmdet3d.{part}', before=mmdet3d_cpu.check_kits)
+    when_imported('mmdet3d.models', after=allocator.mend_allocator)
     when_imported(
         'mmdet3d.models.data_preprocessors.data_preprocessor', after=mmdet3d_cpu.mend_voxelize
     )

@@ -1,8 +1,12 @@
-"""Places in mmdet3d 1.4 that ask for CUDA whatever device their tensors are on."""
+"""Places in mmdet3d 1.4 that ask for CUDA whatever device their tensors are on.
+
+And one that asks for development kits whatever data set is used.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from types import ModuleType
 
@@ -13,6 +17,32 @@ from torch.nn import functional as F
 from .cpu_switch import cpu_ops_enabled, serves
 from .optional import require
 from .spconv_cpu import submanifold_like_mmcv
+
+# Module -> package of the kits that mmdet3d's data sets and metrics import, whichever is used.
+KITS = {
+    'nuscenes': 'nuscenes-devkit',
+    'lyft_dataset_sdk': 'lyft_dataset_sdk',
+    'pyquaternion': 'pyquaternion',
+}
+
+
+def check_kits(module: ModuleType) -> None:
+    """Say what to install where a development kit is missing.
+
+    Args:
+        module: ``mmdet3d.datasets`` or ``mmdet3d.evaluation``, not yet executed.
+
+    Raises:
+        ImportError: A kit is missing.
+    """
+    missing = [package for name, package in KITS.items() if not importlib.util.find_spec(name)]
+    if missing:
+        raise ImportError(
+            f'{module.__name__} imports the nuScenes and Lyft kits together with everything else, '
+            f'for KITTI and indoor data too, and {", ".join(missing)} is not installed: '
+            f"pip install {' '.join(missing)} 'numpy<2'",
+            name=missing[0],
+        )
 
 
 def mend_voxelize(module: ModuleType) -> None:

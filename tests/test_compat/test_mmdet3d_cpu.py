@@ -109,3 +109,12 @@ def test_functions_are_replaced_only_where_they_are_held(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmcv.holder_of_another', other)
     mmcv_cpu.replace_function(original, new)
     assert holder.original is new and other.original is len
+
+
+def test_missing_kits_are_named(monkeypatch):
+    module = types.ModuleType('mmdet3d.evaluation')
+    monkeypatch.setattr(mmdet3d_cpu, 'KITS', {'json': 'json', 'no_such_kit': 'no-such-kit'})
+    with pytest.raises(ImportError, match='mmdet3d.evaluation .* pip install no-such-kit'):
+        mmdet3d_cpu.check_kits(module)
+    monkeypatch.setattr(mmdet3d_cpu, 'KITS', {'json': 'json'})
+    mmdet3d_cpu.check_kits(module)
