@@ -1,6 +1,7 @@
 from .base_shape import BaseShapeDataset
 from .completion import PCN, ShapeNet55Completion
 from .concat_dataset import ConcatDataset
+from .few_shot import FewShotFold, ModelNetFewShot
 from .io import SampleError
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
 from .packed import Cc0Objects, Lpsb19Parts, Shapes69
@@ -16,7 +17,9 @@ __all__ = [
     'BaseShapeDataset',
     'Cc0Objects',
     'ConcatDataset',
+    'FewShotFold',
     'Lpsb19Parts',
+    'ModelNetFewShot',
     'ModelNetHDF5',
     'ModelNetOFF',
     'ModelNetResampled',

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from ..registry import TRANSFORMS
 from .io import SampleError
 from .samplers import seed_sample
+from .subsets import label_fraction_subset
 
 ON_ERROR = ('raise', 'skip')
 
@@ -41,6 +42,11 @@ class BaseShapeDataset(BaseDataset, ABC):
         sample_fraction: share of the samples to keep, in (0, 1]; a random subset by
             ``sample_seed``, in the order of the list. ``indices`` of MMEngine is applied after it.
         sample_seed: of that subset.
+        label_fraction: share of the samples of every class to keep, in (0, 1]: a class-balanced
+            list that ``label_seed`` fixes (see
+            :func:`~mm3dpretrain.datasets.subsets.label_fraction_subset`). For fine-tuning with few
+            labels; unlike ``sample_fraction`` it needs labels.
+        label_seed: of that list.
         expected_count: number of samples that the complete split has; another number is logged as
             a warning. None checks nothing.
         on_error: 'raise' stops at a broken sample with one error that names its file; 'skip' logs
@@ -52,7 +58,7 @@ class BaseShapeDataset(BaseDataset, ABC):
             :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        ValueError: for a wrong ``on_error`` or ``sample_fraction``.
+        ValueError: for a wrong ``on_error``, ``sample_fraction`` or ``label_fraction``.
         FileNotFoundError: if the data set is not at ``data_root``; the message says where to get
             it and how it must lie.
     """
@@ -66,6 +72,8 @@ class BaseShapeDataset(BaseDataset, ABC):
         split: str = 'train',
         sample_fraction: float = 1.0,
         sample_seed: int = 0,
+        label_fraction: float = 1.0,
+        label_seed: int = 0,
         expected_count: int | None = None,
         on_error: str = 'raise',
         max_refetch: int = 100,
@@ -82,7 +90,11 @@ class BaseShapeDataset(BaseDataset, ABC):
             raise ValueError("on_error='skip' would replace test samples: use 'raise' in test_mode")
         if not 0 < sample_fraction <= 1:
             raise ValueError(f'sample_fraction must be in (0, 1], got {sample_fraction}')
+        if not 0 < label_fraction <= 1:
+            raise ValueError(f'label_fraction must be in (0, 1], got {label_fraction}')
         self.split = split
+        self.label_fraction = label_fraction
+        self.label_seed = label_seed
         self.sample_fraction = sample_fraction
         self.sample_seed = sample_seed
         self.expected_count = expected_count
@@ -137,11 +149,25 @@ class BaseShapeDataset(BaseDataset, ABC):
                 f'{self.data_root}, {self.expected_count} expected: the download may be '
                 'incomplete, or another version'
             )
+        if self.label_fraction < 1 and count:
+            self.data_list = self._balanced_share(self.data_list)
+            count = len(self.data_list)
         if self.sample_fraction == 1 or count == 0:
             return self.data_list
         keep = max(1, round(self.sample_fraction * count))
         chosen = np.random.default_rng(self.sample_seed).choice(count, keep, replace=False)
         return [self.data_list[i] for i in np.sort(chosen)]
+
+    def _balanced_share(self, records: list[dict]) -> list[dict]:
+        labels = [record['gt_label'] for record in records]
+        names = [record['sample_id'] for record in records]
+        chosen = label_fraction_subset(labels, names, self.label_fraction, self.label_seed)
+        print_log(
+            f'{type(self).__name__}: {len(chosen)} of {len(records)} samples, '
+            f'{100 * self.label_fraction:g} % of every class (label_seed {self.label_seed})',
+            logger='current',
+        )
+        return [records[i] for i in chosen]
 
     def record(self, sample_id: str, **kwargs) -> dict:
         """A record with the defaults of this data set, overwritten by ``kwargs``."""

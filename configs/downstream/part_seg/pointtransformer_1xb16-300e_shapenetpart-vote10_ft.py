@@ -1,5 +1,5 @@
-# As _ft; the test also votes over 10 randomly scaled and shifted copies of each cloud and reports the
-# result beside the plain one, as part/vote10_*.
+# As _ft; the test also votes over 10 randomly scaled and shifted copies of each cloud and reports
+# the result beside the plain one, as part/vote10_*.
 _base_ = './pointtransformer_1xb16-300e_shapenetpart_ft.py'
 
 test_dataloader = dict(

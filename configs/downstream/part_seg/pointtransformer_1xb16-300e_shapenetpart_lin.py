@@ -1,5 +1,5 @@
-# The encoder stays frozen, one linear layer over interpolated patch features, their maximum and mean,
-# and the category learns.
+# The encoder stays frozen; one linear layer over interpolated patch features, their maximum and
+# mean, and the category learns.
 _base_ = './pointtransformer_1xb16-300e_shapenetpart_ft.py'
 
 model = dict(

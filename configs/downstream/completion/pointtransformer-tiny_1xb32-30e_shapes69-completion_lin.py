@@ -1,5 +1,5 @@
 # The encoder stays frozen, one linear layer from its global feature to 1024 points learns.
-_base_ = './pointtransformer-tiny_1xb32-30e_shapes69_ft.py'
+_base_ = './pointtransformer-tiny_1xb32-30e_shapes69-completion_ft.py'
 
 model = dict(
     freeze_backbone=True,

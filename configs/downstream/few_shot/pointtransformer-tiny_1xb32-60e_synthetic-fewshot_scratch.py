@@ -1,4 +1,4 @@
 # As _ft, from random weights: what the pre-training has to beat.
-_base_ = './pointtransformer-tiny_1xb16-40e_synthetic_ft.py'
+_base_ = './pointtransformer-tiny_1xb32-60e_synthetic-fewshot_ft.py'
 
 model = dict(backbone=dict(init_cfg=None))

@@ -1,0 +1,22 @@
+# Few-shot with small encoders and sets on a CPU: 60 epochs over the supports.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    clip_grad=dict(max_norm=10),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=True, end=4, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=4,
+        end=60,
+        eta_min=1e-5,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=60)
+
+test_cfg = dict()
+test_evaluator = dict(type='ClassificationAccuracy')

@@ -1,0 +1,4 @@
+# The encoder stays frozen, the MLP head learns.
+_base_ = './pointtransformer-tiny_1xb32-150e_shapes69-10pct_ft.py'
+
+model = dict(freeze_backbone=True, head=dict(input_norm=True))

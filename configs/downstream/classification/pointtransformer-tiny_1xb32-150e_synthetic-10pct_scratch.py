@@ -1,0 +1,4 @@
+# As _ft, from random weights: what the pre-training has to beat.
+_base_ = './pointtransformer-tiny_1xb32-150e_synthetic-10pct_ft.py'
+
+model = dict(backbone=dict(init_cfg=None))

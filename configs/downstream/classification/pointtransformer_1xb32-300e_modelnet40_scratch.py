@@ -1,0 +1,4 @@
+# As _ft, from random weights: what the pre-training has to beat.
+_base_ = './pointtransformer_1xb32-300e_modelnet40_ft.py'
+
+model = dict(backbone=dict(init_cfg=None))

@@ -1,0 +1,4 @@
+# The encoder stays frozen, the MLP head learns.
+_base_ = './pointtransformer_1xb32-300e_scanobjectnn-objonly_ft.py'
+
+model = dict(freeze_backbone=True, head=dict(input_norm=True))
