@@ -138,12 +138,15 @@ def _weights(kernel, j, u, su, dv, weight):
 
 
 @_jit
-def _slopes(kernel, j, u, su, dv, slope):
+def _weights_and_slopes(kernel, j, u, su, dv, both):
+    """The same, and behind them the derivatives with respect to q."""
     s = type(u)
     for i in range(_BLOCK):
         du = (s(j + i) + s(0.5) - u) * su
         q = du * du + dv * dv
-        slope[i] = _slope(kernel, q)
+        w = _weight(kernel, q)
+        both[i] = w if q < s(1.0) else s(-1.0)
+        both[_BLOCK + i] = _slope(kernel, q)
 
 
 @_jit
@@ -226,7 +229,7 @@ def _backward(
     zero, one, half, two = scalar(0.0), scalar(1.0), scalar(0.5), scalar(2.0)
     inv_tolerance, front_weight = scalar(inv_tolerance), scalar(front_weight)
     margin = scalar(1e-3)
-    weight, slope = np.empty(_BLOCK, uv.dtype), np.empty(_BLOCK, uv.dtype)
+    weight = np.empty(2 * _BLOCK, uv.dtype)
     # of each pixel side by side: depth of the front; gradients of cover, of the sum of weights and
     # of that of weighted depths; 1 / sum of weights; gradient of the depth of the front
     state = np.empty((height, width, 6), uv.dtype)
@@ -260,8 +263,7 @@ def _backward(
                 chord = math.sqrt(max(one - dv * dv, zero)) / su
                 j0, j1 = _bounds(u, chord + margin, width)
                 for block in range(j0, j1, _BLOCK):
-                    _weights(kernel, block, u, su, dv, weight)
-                    _slopes(kernel, block, u, su, dv, slope)
+                    _weights_and_slopes(kernel, block, u, su, dv, weight)
                     for j in range(block, min(block + _BLOCK, j1)):
                         w = weight[j - block]
                         if w < zero:
@@ -288,7 +290,7 @@ def _backward(
                                 grad_fade = ga * w * inv_tolerance
                                 pixel[5] += grad_fade
                                 gz -= grad_fade
-                        gq = gw * slope[j - block]
+                        gq = gw * weight[_BLOCK + j - block]
                         du = (scalar(j) + half - u) * su
                         gu += gq * du
                         gv += gq * dv
