@@ -40,3 +40,24 @@ def test_smallest_case_with_all_twins(benchmark, tmp_path, capsys):
 def test_missing_device_is_named(benchmark, capsys):
     assert benchmark.main(['--device', 'cuda']) == 1
     assert 'no CUDA device' in capsys.readouterr().err
+
+
+def test_smallest_case_of_meshes(benchmark, tmp_path, capsys):
+    threads = torch.get_num_threads()
+    try:
+        arguments = ['--what', 'meshes', '--cases', '4', '--repeats', '1', '--threads', '1']
+        assert benchmark.main([*arguments, '--json', str(tmp_path / 'out.json')]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    report = json.loads((tmp_path / 'out.json').read_text())
+    assert report['what'] == 'meshes'
+    results = report['cases'][0]['results']
+    assert {'ours, forward', 'plain torch, both', 'naive twin, forward'} <= set(results)
+    assert results['naive twin, forward']['ratio'] > 3
+    assert '48 faces, 1 views of 16 x 16' in capsys.readouterr().out
+
+
+def test_unknown_cases_are_refused(benchmark, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(['--what', 'meshes', '--cases', '5'])
+    assert 'from 1 to 4' in capsys.readouterr().err

@@ -1,14 +1,16 @@
-"""Time the point renderer, forward and backward, against its twins and every installed peer.
+"""Time the renderers against their twins and every installed peer.
 
-A pass renders depth, mask and three feature channels and sends gradients back to points and
-features. All contestants of a case take turns, so that a busy machine slows all of them alike:
-read the ratios. The first pass, which compiles or loads, is not timed.
+A pass of points renders depth, mask and three feature channels and sends gradients back to points
+and features. One of meshes renders depth, normals and colours of a torus, without and with
+gradients to vertices and colours. All contestants of a case take turns, so that a busy machine
+slows all of them alike: read the ratios. The first pass, which compiles or loads, is not timed.
 
 Examples::
 
     python tools/analysis_tools/benchmark_render.py
     python tools/analysis_tools/benchmark_render.py --repeats 20 --json render.json
     python tools/analysis_tools/benchmark_render.py --device cuda
+    python tools/analysis_tools/benchmark_render.py --what meshes --cases 1 2
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ CASES = (
     (8, 1024, 1, 64, 3.0),
     (1, 32, 1, 16, 2.0),
 )
+# rings and segments of the torus (twice their product is its number of faces), views, side
+MESH_CASES = ((80, 128, 1, 224), (80, 128, 12, 224), (20, 32, 4, 64), (4, 6, 1, 16))
 # The naive twin needs half a second for the last case already.
 NAIVE_LIMIT = 32 * 16 * 16
 # A contestant gets fewer turns than asked for if they would take longer than this.
@@ -43,8 +47,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--cases', type=int, nargs='+', choices=range(1, len(CASES) + 1),
-                        default=range(1, len(CASES) + 1), help='which cases')  # fmt: skip
+    parser.add_argument('--what', choices=('points', 'meshes'), default='points',
+                        help='which renderer')  # fmt: skip
+    parser.add_argument('--cases', type=int, nargs='+', help='numbers of the cases, from 1')
     parser.add_argument('--repeats', type=int, default=9, help='turns of each contestant')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads of everybody')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
@@ -52,6 +57,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.repeats < 1 or args.threads < 1:
         parser.error('--repeats and --threads must be at least 1')
+    number = len(CASES if args.what == 'points' else MESH_CASES)
+    args.cases = args.cases or list(range(1, number + 1))
+    if not all(1 <= case <= number for case in args.cases):
+        parser.error(f'--cases of {args.what} go from 1 to {number}, got {args.cases}')
     return args
 
 
@@ -135,6 +144,114 @@ def pytorch3d_pass(xyz, features, cameras, radius: float) -> Callable | None:
     return run
 
 
+def torus(rings: int, segments: int, device: str):
+    """Vertices (P, 3) of half extent 1, their colours (P, 3) and faces (F, 3)."""
+    import torch
+
+    a = torch.arange(segments) * (2 * torch.pi / segments)
+    b = torch.arange(rings)[:, None] * (2 * torch.pi / rings)
+    radius = 0.7 + 0.3 * b.cos()
+    vertices = torch.stack(
+        [radius * a.cos(), 0.3 * b.sin().expand_as(radius * a), radius * a.sin()], -1
+    )
+    index = torch.arange(rings * segments).reshape(rings, segments)
+    right, up = index.roll(-1, 1), index.roll(-1, 0)
+    over = up.roll(-1, 1)
+    faces = torch.stack([torch.stack([index, up, over], -1), torch.stack([index, over, right], -1)])
+    vertices = vertices.reshape(-1, 3).to(device)
+    return vertices, 0.5 + 0.5 * vertices, faces.reshape(-1, 3).to(device)
+
+
+def mesh_contestants(case: tuple, device: str) -> dict[str, Callable]:
+    """Passes of everybody who can render the torus."""
+    import torch
+
+    from mm3dpretrain.models.renderers import MeshRenderer, orbit_views
+    from mm3dpretrain.structures import Meshes
+
+    rings, segments, views, side = case
+    vertices, colors, faces = torus(rings, segments, device)
+    cameras = orbit_views(views, image_size=side, elevation=35.0).to(device)
+
+    def run(renderer, backward: bool) -> None:
+        leaves = [t.detach().requires_grad_(backward) for t in (vertices, colors)]
+        meshes = Meshes(leaves[0][None], faces[None])
+        features = torch.cat([meshes.vertex_normals(), leaves[1][None]], -1)
+        output = renderer(meshes, cameras, features)
+        if backward:
+            (output.depth.mean() + output.mask.mean() + output.features.mean()).backward()
+
+    ours = MeshRenderer(near=0.5, far=6.0)
+    soft = MeshRenderer(near=0.5, far=6.0, silhouette={})
+    runs = {
+        'ours, forward': lambda: run(ours, False),
+        'ours, forward and backward': lambda: run(ours, True),
+        'the same, soft silhouette': lambda: run(soft, True),
+    }
+    if device == 'cpu':
+        plain = MeshRenderer(near=0.5, far=6.0, backend='torch')
+        runs['plain torch, forward'] = lambda: run(plain, False)
+        runs['plain torch, both'] = lambda: run(plain, True)
+    if 2 * rings * segments * views * side * side <= 2 * NAIVE_LIMIT:
+        naive = MeshRenderer(near=0.5, far=6.0, backend='naive')
+        runs['naive twin, forward'] = lambda: run(naive, False)
+    peer = pytorch3d_mesh_pass(vertices, colors, faces, cameras)
+    if peer is not None:
+        runs['pytorch3d, forward'] = lambda: peer(False)
+        runs['pytorch3d, both'] = lambda: peer(True)
+    kaolin = kaolin_renderer()
+    if kaolin is not None and device != 'cpu':
+        runs['kaolin, forward'] = lambda: run(kaolin, False)
+        runs['kaolin, both'] = lambda: run(kaolin, True)
+    return runs
+
+
+def kaolin_renderer():
+    """Kaolin's rasteriser behind our interface, or None if it cannot be had."""
+    from mm3dpretrain.models.renderers import KaolinMeshRenderer
+
+    try:
+        return KaolinMeshRenderer(near=0.5, far=6.0)
+    except ImportError:
+        return None
+
+
+def pytorch3d_mesh_pass(vertices, colors, faces, cameras) -> Callable | None:
+    """PyTorch3D's mesh rasteriser, one face a pixel, with attributes; None if not installed."""
+    try:
+        renderer = importlib.import_module('pytorch3d.renderer')
+        utils = importlib.import_module('pytorch3d.utils')
+        ops = importlib.import_module('pytorch3d.ops')
+        structures = importlib.import_module('pytorch3d.structures')
+    except Exception:  # a broken extension may raise anything
+        return None
+    import torch
+
+    views, (height, width) = cameras.num_views, cameras.image_size
+    extrinsics = cameras.extrinsics[0]
+    peer_cameras = utils.cameras_from_opencv_projection(
+        extrinsics[:, :3, :3],
+        extrinsics[:, :3, 3],
+        cameras.intrinsics[0],
+        torch.tensor([[height, width]], device=vertices.device).expand(views, 2),
+    )
+    settings = renderer.RasterizationSettings(image_size=(height, width), faces_per_pixel=1)
+    rasterize = renderer.MeshRasterizer(cameras=peer_cameras, raster_settings=settings)
+
+    def run(backward: bool) -> None:
+        leaves = [t.detach().requires_grad_(backward) for t in (vertices, colors)]
+        meshes = structures.Meshes([leaves[0]], [faces])
+        values = torch.cat([meshes.verts_normals_packed(), leaves[1]], -1)[faces]
+        fragments = rasterize(meshes.extend(views))
+        image = ops.interpolate_face_attributes(
+            fragments.pix_to_face, fragments.bary_coords, values.repeat(views, 1, 1)
+        )
+        if backward:
+            (image.mean() + fragments.zbuf.clamp(min=0).mean()).backward()
+
+    return run
+
+
 def take_turns(runs: dict[str, Callable], repeats: int, device: str) -> dict[str, dict]:
     """Median and minimum in ms of every contestant, interleaved; slow ones skip turns."""
     import torch
@@ -171,13 +288,22 @@ def main(argv: list[str] | None = None) -> int:
         print('error: --device cuda, but torch sees no CUDA device', file=sys.stderr)
         return 1
     torch.set_num_threads(args.threads)
-    report = dict(device=args.device, threads=args.threads, torch=torch.__version__, cases=[])
+    report = dict(
+        what=args.what, device=args.device, threads=args.threads, torch=torch.__version__, cases=[]
+    )
     for number in args.cases:
-        clouds, points, views, side, radius = case = CASES[number - 1]
-        name = f'{clouds} x {points} points, {views} views of {side} x {side}, radius {radius:g} px'
-        print(f'\n{name}, forward and backward', flush=True)
-        results = take_turns(contestants(case, args.device), args.repeats, args.device)
-        ours = results['ours, cosine']['median_ms']
+        if args.what == 'points':
+            clouds, points, views, side, radius = case = CASES[number - 1]
+            name = f'{clouds} x {points} points, radius {radius:g} px, forward and backward'
+            runs = contestants(case, args.device)
+        else:
+            rings, segments, views, side = case = MESH_CASES[number - 1]
+            name = f'{2 * rings * segments} faces'
+            runs = mesh_contestants(case, args.device)
+        name += f', {views} views of {side} x {side}'
+        print(f'\n{name}', flush=True)
+        results = take_turns(runs, args.repeats, args.device)
+        ours = next(iter(results.values()))['median_ms']
         for contestant, figures in results.items():
             figures['ratio'] = figures['median_ms'] / ours
             print(
