@@ -10,6 +10,8 @@ import numpy as np
 from mm3dpretrain.ops.mesh_kernels import _compile
 
 DEFAULT_COLOR = (178, 178, 184)
+# repetitions of a texture; beyond it the place in it has no digits left
+MAX_UV = 1e9
 
 
 class SurfaceColors(NamedTuple):
@@ -91,8 +93,10 @@ def surface_colors(
     if uv is None:
         raise ValueError('textures need uv, the position of each vertex in its texture')
     uv = np.ascontiguousarray(uv, dtype=np.float64)
-    if uv.shape != (num_vertices, 2) or not np.isfinite(uv).all():
-        raise ValueError(f'uv must be finite numbers ({num_vertices}, 2), got {uv.shape}')
+    if uv.shape != (num_vertices, 2) or not (np.abs(uv) < MAX_UV).all():
+        raise ValueError(
+            f'uv must be finite numbers ({num_vertices}, 2) below {MAX_UV:g}, got {uv.shape}'
+        )
     for texture in textures:
         if texture.dtype != np.uint8 or texture.ndim != 3 or texture.shape[2] != 3:
             raise ValueError(

@@ -26,6 +26,9 @@ from .io import (
 TRIMESH_SUFFIXES = ('.obj', '.ply', '.stl', '.glb', '.gltf')
 MESH_SUFFIXES = ('.off', *TRIMESH_SUFFIXES)
 POINT_SUFFIXES = (*ARRAY_SUFFIXES, *TEXT_SUFFIXES)
+# of faces without a colour beside others that have one: DEFAULT_COLOR of mesh_colors, which would
+# bring the compiler with it
+_GREY = np.array((178, 178, 184), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ def read_off(path: str | os.PathLike) -> Mesh:
     Some files of ModelNet40 have the counts on the first line, right behind the magic word
     (``OFF490 518 0``); they are read too.
 
-    Returns:
-        The mesh, without colours.
+    Colours of faces, behind their indices, and of vertices (``COFF``: ``x y z r g b a``) are read,
+    as integers up to 255 or fractions; numbers of a colour table are not.
 
     Raises:
         SampleError: for a missing file, no OFF header, fewer vertices or faces than announced,
@@ -105,13 +108,14 @@ def read_off(path: str | os.PathLike) -> Mesh:
     if b'#' in content:
         content = b'\n'.join(line.split(b'#', 1)[0] for line in content.splitlines())
     content = content.lstrip()
-    if not content.startswith(b'OFF'):
+    colored = content.startswith(b'COFF')
+    if not colored and not content.startswith(b'OFF'):
         raise SampleError(f'{path}: not an OFF file, it starts with {content[:12]!r}')
-    mesh = _plain_off(content[3:])
+    mesh = None if colored else _plain_off(content[3:])
     if mesh is not None:
         check_mesh(*mesh, path)
         return Mesh(*mesh)
-    tokens = content[3:].split()
+    tokens = content[3 + colored :].split()
     try:
         num_vertices, num_faces = int(tokens[0]), int(tokens[1])
     except (ValueError, IndexError):
@@ -119,18 +123,35 @@ def read_off(path: str | os.PathLike) -> Mesh:
     if num_vertices < 1 or num_faces < 0:
         raise SampleError(f'{path}: {num_vertices} vertices and {num_faces} faces announced')
     body = tokens[3:]
-    if len(body) < 3 * num_vertices:
+    width = _coff_width(content) if colored else 3
+    if len(body) < width * num_vertices:
         raise SampleError(
             f'{path}: truncated, the header announces {num_vertices} vertices, '
-            f'the file ends after {len(body) // 3}'
+            f'the file ends after {len(body) // width}'
         )
+    rows = body[: width * num_vertices]
     try:
-        vertices = np.array(body[: 3 * num_vertices], dtype=np.float64).reshape(-1, 3)
+        table = np.array(rows, dtype=np.float64).reshape(-1, width)
     except ValueError as error:
         raise SampleError(f'{path}: a vertex is not numeric ({error})') from None
-    faces = _off_faces(body[3 * num_vertices :], num_faces, content, num_vertices, path)
-    check_mesh(vertices, faces, path)
-    return Mesh(vertices, faces)
+    faces, face_colors = _off_faces(body[len(rows) :], num_faces, content, path)
+    check_mesh(table[:, :3], faces, path)
+    vertex_colors = None
+    if colored and np.isfinite(table).all():
+        whole = all(token.isdigit() for token in rows[3:width])
+        vertex_colors = _to_bytes(table[:, 3:6], whole)
+    return Mesh(np.ascontiguousarray(table[:, :3]), faces, face_colors, vertex_colors)
+
+
+def _coff_width(content: bytes) -> int:
+    """Columns of the vertices of a COFF file: 6 without, 7 with an alpha value."""
+    lines = [line.split() for line in content[4:].splitlines() if line.strip()]
+    return 6 if len(lines) > 1 and len(lines[1]) == 6 else 7
+
+
+def _to_bytes(colors: np.ndarray, whole: bool) -> np.ndarray:
+    """Colours as uint8, from whole numbers up to 255 or fractions."""
+    return np.rint(np.clip(colors * (1 if whole else 255), 0, 255)).astype(np.uint8)
 
 
 def _plain_off(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
@@ -147,7 +168,8 @@ def _plain_off(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
             return None
     if len(numbers) < 3 or not np.isfinite(numbers[:2]).all():
         return None
-    num_vertices, num_faces = numbers[:2].astype(np.int64)
+    with np.errstate(invalid='ignore'):
+        num_vertices, num_faces = numbers[:2].astype(np.int64)
     if (
         (numbers[:2] != (num_vertices, num_faces)).any()
         or num_vertices < 1
@@ -164,35 +186,28 @@ def _plain_off(text: bytes) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _off_faces(
-    tokens: list[bytes], num_faces: int, content: bytes, num_vertices: int, path: str
-) -> np.ndarray:
-    """(F, 3) int64 from the face block. Triangles without colours take the fast way."""
-    if num_faces == 0:
-        return np.zeros((0, 3), np.int64)
-    if len(tokens) == 4 * num_faces:
-        try:
-            table = np.array(tokens, dtype=np.int64).reshape(num_faces, 4)
-        except ValueError as error:
-            raise SampleError(f'{path}: a face is not numeric ({error})') from None
-        if (table[:, 0] == 3).all():
-            return table[:, 1:]
+    tokens: list[bytes], num_faces: int, content: bytes, path: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(F, 3) int64 and (F, 3) uint8 or None of the face block."""
     # polygons, or colours behind the indices: the line end is what closes a face
     lines = [line.split() for line in content.splitlines() if line.strip()]
-    face_lines = lines[-num_faces:] if len(lines) > num_faces else []
+    face_lines = lines[-num_faces:] if num_faces and len(lines) > num_faces else []
+    in_lines = bool(face_lines) and sum(map(len, face_lines)) == len(tokens)
     triangles: list[tuple[int, int, int]] = []
+    colors: list[np.ndarray | None] = []
     position, read = 0, 0
     try:
-        if face_lines and sum(map(len, face_lines)) == len(tokens):
-            for line in face_lines:
-                corners = _corners(line)
-                triangles += [(corners[0], *pair) for pair in zip(corners[1:], corners[2:])]
-                read += 1
-        else:  # free layout: faces carry no colours then
-            while read < num_faces:
-                corners = _corners(tokens[position : position + 1 + int(tokens[position])])
-                triangles += [(corners[0], *pair) for pair in zip(corners[1:], corners[2:])]
-                position += 1 + len(corners)
-                read += 1
+        while read < num_faces:
+            # in a free layout faces carry no colours
+            free = slice(position, position + 1 + int(tokens[position]))
+            line = face_lines[read] if in_lines else tokens[free]
+            corners = _corners(line)
+            fan = [(corners[0], *pair) for pair in zip(corners[1:], corners[2:])]
+            triangles += fan
+            if in_lines:
+                colors += [_off_color(line[1 + len(corners) :])] * len(fan)
+            position += len(line)
+            read += 1
     except IndexError:
         raise SampleError(
             f'{path}: truncated, the header announces {num_faces} faces, '
@@ -200,7 +215,17 @@ def _off_faces(
         ) from None
     except ValueError as error:
         raise SampleError(f'{path}: face {read} is not numeric ({error})') from None
-    return np.array(triangles, dtype=np.int64).reshape(-1, 3)
+    faces = np.array(triangles, dtype=np.int64).reshape(-1, 3)
+    if all(color is None for color in colors):
+        return faces, None
+    return faces, np.stack([_GREY if color is None else color for color in colors])
+
+
+def _off_color(tokens: list[bytes]) -> np.ndarray | None:
+    if len(tokens) not in (3, 4):
+        return None
+    whole = all(token.isdigit() for token in tokens)
+    return _to_bytes(np.array(tokens[:3], np.float64), whole)
 
 
 def _corners(tokens: list[bytes]) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .mesh_colors import DEFAULT_COLOR
+from .mesh_colors import DEFAULT_COLOR, MAX_UV
 
 # larger textures are shrunk to this side: no picture of a whole object shows more
 MAX_TEXTURE = 2048
@@ -143,7 +143,7 @@ def _add_material(part: _Part, geometry, clues: _Clues) -> None:
         else:
             uv = np.array(visual.uv, np.float64)
             # a corner without a place in the texture gets its origin
-            part.uv = np.where(np.isfinite(uv), uv, 0.0)
+            part.uv = np.where(np.abs(uv) < MAX_UV, uv, 0.0)
     elif missing:
         name = clues.textures[visual.material.name]
         clues.warnings.append(f'texture {name} cannot be read, grey instead')

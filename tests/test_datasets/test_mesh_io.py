@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -48,6 +49,53 @@ def test_off_polygons_become_fans(tmp_path):
     for text in (square, square.replace('\n4 0 1 2 3\n3 0 1 4\n', '\n4 0 1 2 3 3 0 1 4')):
         mesh = read_off(write(tmp_path / 'a.off', text))
         assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 4]]
+
+
+def test_off_colours_of_faces(tmp_path, off_cube):
+    plain = read_off(write(tmp_path / 'a.off', off_cube))
+    assert plain.face_colors is None
+    text = off_cube.replace('3 0 2 1\n', '3 0 2 1 255 0 7\n').replace('3 0 3 2\n', '3 0 3 2 9\n')
+    mesh = read_off(write(tmp_path / 'b.off', text.replace('3 4 5 6\n', '3 4 5 6 0.2 0 1 1\n')))
+    np.testing.assert_array_equal(mesh.faces, plain.faces)
+    # a number of a colour table is no colour, nor is nothing: light grey
+    assert mesh.face_colors[:4].tolist() == [
+        [255, 0, 7],
+        [178, 178, 184],
+        [51, 0, 255],
+        [178, 178, 184],
+    ]
+    square = 'OFF\n4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3 10 20 30\n'
+    mesh = read_off(write(tmp_path / 'c.off', square))
+    assert mesh.face_colors.tolist() == [[10, 20, 30]] * 2
+
+
+@pytest.mark.parametrize('alpha', ['', ' 255', ' 1.0'])
+def test_off_colours_of_vertices(tmp_path, alpha):
+    colors = ['0.2 0 1' if '.' in alpha else '51 0 255'] * 3
+    rows = [f'{xyz} {rgb}{alpha}' for xyz, rgb in zip(('0 0 0', '1 0 0', '0 1 0'), colors)]
+    text = 'COFF\n3 1 0\n' + '\n'.join(rows) + '\n3 0 1 2\n'
+    mesh = read_off(write(tmp_path / 'a.off', text))
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert mesh.vertex_colors.tolist() == [[51, 0, 255]] * 3 and mesh.faces.tolist() == [[0, 1, 2]]
+    cut = text[: text.index(rows[2]) + 3]
+    with pytest.raises(SampleError, match='truncated'):
+        read_off(write(tmp_path / 'b.off', cut))
+
+
+def test_large_off_files_are_read_fast(tmp_path):
+    """Numbers one by one would take a second for these faces."""
+    rng = np.random.default_rng(0)
+    vertices, faces = rng.normal(size=(50_000, 3)), rng.integers(0, 50_000, (100_000, 3))
+    with open(tmp_path / 'a.off', 'w') as file:
+        file.write('OFF\n50000 100000 0\n')
+        np.savetxt(file, vertices, '%.5f')
+        np.savetxt(file, np.column_stack([np.full(len(faces), 3), faces]), '%d')
+    mesh = read_off(tmp_path / 'a.off')
+    np.testing.assert_array_equal(mesh.faces, faces)
+    np.testing.assert_allclose(mesh.vertices, vertices, atol=1e-5)
+    tick = time.process_time()
+    read_off(tmp_path / 'a.off')
+    assert time.process_time() - tick < 0.5
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,8 @@ def test_refused_colours():
         render(textures=[texture], uv=UV[:3])
     with pytest.raises(ValueError, match='finite'):
         render(textures=[texture], uv=UV * np.nan)
+    with pytest.raises(ValueError, match='below 1e'):
+        render(textures=[texture], uv=UV * 1e300)
     with pytest.raises(ValueError, match=r'\(h, w, 3\) uint8'):
         render(textures=[texture[..., :2]], uv=UV)
     with pytest.raises(ValueError, match='without pixels'):
