@@ -173,7 +173,7 @@ def draw_sample(sample: Sample, size: int) -> dict[str, np.ndarray]:
         few = sample.points[::step]
         colors = None if sample.colors is None else sample.colors[::step]
         panels['points'] = draw_points(few, size, colors, 30.0, axis)
-        panels['from another side'] = draw_points(few, size, colors, 150.0, axis)
+        panels['other side'] = draw_points(few, size, colors, 150.0, axis)
     if sample.mesh is not None:
         mesh = sample.mesh
         panels['mesh'] = draw_mesh(mesh.vertices, mesh.faces, size, mesh.appearance, up_axis=axis)
