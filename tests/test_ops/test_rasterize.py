@@ -187,6 +187,14 @@ def test_refusals_name_the_value():
         rasterize_mesh(vertices, faces, cameras, near=0.0)
 
 
+def test_faces_without_area_are_not_drawn():
+    # a line along the row of a pixel centre whose corners do not cancel exactly, and a point
+    vertices = np.array([[-0.3, 0, 1.1], [0.1, 0, 1.1], [0.7, 0, 1.1], [0.0, 0, 1.1]])
+    faces = np.array([[0, 1, 2], [0, 2, 2], [3, 3, 3]])
+    out = rasterize_mesh(vertices, faces, simple_cameras((9, 11), 6.0))
+    assert (out.face_index == -1).all()
+
+
 def test_mesh_without_faces_is_background():
     out = rasterize_mesh(np.zeros((1, 3)) + 1, np.zeros((0, 3), int), simple_cameras())
     assert (out.face_index == -1).all() and (out.depth == 0).all()

@@ -140,14 +140,14 @@ class MeshRenderer(BaseRenderer):
         return -(volume.sign() * area.sign()).detach()
 
     def _warn_if_out_of_range(self, points: Tensor, faces: Tensor) -> None:
-        views = len(points) // len(faces)
-        z = points[..., 2].unflatten(0, (-1, views))[:, :, None].detach()
+        batch, views = len(faces), len(points) // len(faces)
         real = (faces >= 0).flatten(1)
         if not bool(real.any()):
             warnings.warn('the meshes have no faces: all pictures are empty', stacklevel=3)
             return
-        index = faces.clamp(min=0).flatten(1)[:, None].expand(-1, views, -1)
-        z = z[:, :, 0].gather(2, index)[real[:, None].expand(-1, views, -1)]
+        corner = faces.clamp(min=0).reshape(batch, 1, -1).expand(-1, views, -1)
+        z = points[..., 2].detach().unflatten(0, (batch, views)).gather(2, corner)
+        z = z[real[:, None].expand(-1, views, -1)]
         low, high = z.min().item(), z.max().item()
         if high < self.near or low > self.far:
             warnings.warn(

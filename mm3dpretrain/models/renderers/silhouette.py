@@ -27,7 +27,8 @@ class SoftSilhouette:
 
     With the defaults, ``exp(-sigmainv d^2)`` is 0.5 at d = 0.01 (1.1 pixels of 224) and 0.06 at
     d = 0.02, where a face stops to count: a mesh that is several pixels off its target is pulled
-    only by a smaller ``sigmainv`` with a larger ``boxlen`` (such as 100 and 0.2).
+    only by a smaller ``sigmainv`` with a larger ``boxlen`` (such as 100 and 0.2). As every face
+    adds its share, the rim of a finely divided mesh is fuller than that of a coarse one.
 
     Only faces that are drawn and lie wholly between the near and the far plane count; covered
     pixels have no gradient.
