@@ -715,3 +715,26 @@ def test_config_bases(streets, name):
     if name != 'seg':
         for evaluator in (config.val_evaluator, config.test_evaluator):
             assert evaluator.ann_file == 'data/synthetic_streets/kitti_infos_val.pkl'
+
+
+def test_visualizer_draws_the_boxes(streets):
+    """mmdet3d's visualiser puts the boxes into the picture and into the view from above."""
+    pytest.importorskip('mmdet3d')
+    from mmdet3d.structures import CameraInstance3DBoxes
+    from mmdet3d.visualization import Det3DLocalVisualizer
+
+    dataset = kitti_dataset(streets, [POINTS], split='trainval')
+    info = dataset.get_data_info(0)
+    picture = read_image(streets / 'training/image_2/000000.png')
+    boxes = info['ann_info']['gt_bboxes_3d']
+    to_image = np.array(info['images']['CAM2']['lidar2img'])
+    visualizer = Det3DLocalVisualizer()
+    visualizer.set_image(picture)
+    visualizer.draw_proj_bboxes_3d(boxes, dict(lidar2img=to_image))
+    drawn = visualizer.get_image()
+    changed = np.argwhere((drawn != picture).any(2))
+    assert len(changed) > 100
+    cam = CameraInstance3DBoxes([i['bbox_3d'] for i in info['instances'] if i['bbox_label'] >= 0])
+    visualizer.set_image(picture)
+    visualizer.draw_proj_bboxes_3d(cam, dict(cam2img=np.array(info['images']['CAM2']['cam2img'])))
+    assert (visualizer.get_image() != picture).any()

@@ -1,7 +1,11 @@
-"""The embedded data: shapes built from code, and the writer that puts them into files."""
+"""The embedded data: shapes, rooms and streets built from code, and what writes them to files."""
 
 from .deform import Deformation
+from .rooms import make_room
+from .rooms_writer import write_synthetic_rooms
 from .shapes import CATEGORIES, SyntheticCloud, SyntheticShape, SyntheticShapes
+from .streets import make_street
+from .streets_writer import write_synthetic_streets
 from .writer import write_synthetic_shapes
 
 __all__ = [
@@ -10,5 +14,9 @@ __all__ = [
     'SyntheticCloud',
     'SyntheticShape',
     'SyntheticShapes',
+    'make_room',
+    'make_street',
+    'write_synthetic_rooms',
     'write_synthetic_shapes',
+    'write_synthetic_streets',
 ]

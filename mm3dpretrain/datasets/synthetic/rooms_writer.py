@@ -19,6 +19,7 @@ from mm3dpretrain.datasets.synthetic.scene_writer import (
     write_scenes,
     write_text,
 )
+from mm3dpretrain.datasets.synthetic.shapes import GENERATOR_VERSION
 
 # Raise it when a change alters the rooms that a seed gives: folders of older ones are refused.
 ROOMS_VERSION = 1
@@ -34,6 +35,7 @@ class RoomParameters:
     """
 
     version: int
+    shapes_version: int
     seed: int
     train: int
     val: int
@@ -233,6 +235,7 @@ def write_synthetic_rooms(
     """
     p = RoomParameters(
         version=ROOMS_VERSION,
+        shapes_version=GENERATOR_VERSION,
         seed=int(seed),
         train=train,
         val=val,

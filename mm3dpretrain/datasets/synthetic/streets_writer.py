@@ -18,6 +18,7 @@ from mm3dpretrain.datasets.synthetic.scene_writer import (
     write_scenes,
     write_text,
 )
+from mm3dpretrain.datasets.synthetic.shapes import GENERATOR_VERSION
 from mm3dpretrain.datasets.synthetic.streets import make_street
 from mm3dpretrain.datasets.synthetic.streets_infos import frame_info, in_picture, points_in_box
 from mm3dpretrain.datasets.synthetic.streets_labels import (
@@ -41,6 +42,7 @@ class StreetParameters:
     """
 
     version: int
+    shapes_version: int
     seed: int
     train: int
     val: int
@@ -271,6 +273,7 @@ def write_synthetic_streets(
     """
     p = StreetParameters(
         version=STREETS_VERSION,
+        shapes_version=GENERATOR_VERSION,
         seed=int(seed),
         train=train,
         val=val,
