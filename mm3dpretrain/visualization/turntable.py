@@ -7,7 +7,7 @@ import html
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,8 @@ class TurnableItem:
     Args:
         title: above the object.
         points: (N, 3) points, or vertices of the mesh.
-        colors: (N, 3) uint8 RGB of the points or vertices, or (F, 3) of the faces; default grey.
+        colors: (N, 3) uint8 RGB of the points or vertices, or (F, 3) of the faces. Without any,
+            faces are grey, and points go from dark (near) to light (far).
         faces: (F, 3) integers, or None.
         up_axis: 'x', 'y' or 'z', upwards on the page.
         frame: items of one frame (any text) are shown at one scale around one centre, such as an
@@ -44,6 +45,7 @@ class TurnableItem:
     faces: np.ndarray | None = None
     up_axis: str = 'y'
     frame: str | None = None
+    plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.points = np.ascontiguousarray(self.points, dtype='<f4')
@@ -63,7 +65,8 @@ class TurnableItem:
                     f'{len(self.points)}'
                 )
             self.faces = np.ascontiguousarray(faces, dtype='<u4')
-        if self.colors is None:
+        self.plain = self.colors is None
+        if self.plain:
             self.colors = np.tile(np.uint8(GREY), (len(self.points), 1))
         self.colors = np.asarray(self.colors)
         lengths = {len(self.points)} | ({len(self.faces)} if self.faces is not None else set())
@@ -187,6 +190,7 @@ def _record(
         faces=None if faces is None else _encode(faces),
         # one colour a face; where there are as many vertices as faces, those of the vertices
         by_face=faces is not None and len(colors) != len(points),
+        plain=item.plain,
     )
 
 

@@ -19,6 +19,7 @@ SCRIPT = r"""
   const FOCAL = 1 / Math.tan(Math.PI / 8);
   const SIDE = 300;
   const START = { azimuth: 30, elevation: 20, zoom: 1 };
+  const LIGHT = { none: 0, normals: 1, depth: 2 };
   const view = Object.assign({}, START);
 
   function bytes(text) {
@@ -37,6 +38,7 @@ SCRIPT = r"""
     const total = faces ? faces.length : source.length / 3;
     const item = {
       title: record.title, note: record.note, faces: faces !== null, total: total,
+      light: faces ? LIGHT.normals : record.plain ? LIGHT.depth : LIGHT.none,
       position: new Float32Array(3 * total), color: new Uint8Array(3 * total), normal: null
     };
     for (let i = 0; i < total; i++) {
@@ -82,7 +84,7 @@ SCRIPT = r"""
     'attribute vec3 color;',
     'attribute vec3 normal;',
     'uniform mat3 turn;',
-    'uniform vec4 lens;', // focal length, distance, size of a dot, 1 for faces
+    'uniform vec4 lens;', // focal length, distance, size of a dot, LIGHT
     'varying vec3 tint;',
     'void main() {',
     '  vec3 p = turn * position;',
@@ -90,8 +92,10 @@ SCRIPT = r"""
     '  gl_Position = vec4(p.xy * lens.x, (w * 10.1 - 2.0) / 9.9, w);', // near 0.1, far 10
     '  gl_PointSize = lens.z * lens.y / w;',
     '  vec3 eye = normalize(vec3(0.0, 0.0, lens.y) - p);',
-    '  float light = 0.35 + 0.65 * abs(dot(turn * normal, eye));',
-    '  tint = color * mix(1.0, light, lens.w);',
+    '  float light = 1.0;',
+    '  if (lens.w > 1.5) light = 0.75 - 0.5 * p.z;',
+    '  else if (lens.w > 0.5) light = 0.35 + 0.65 * abs(dot(turn * normal, eye));',
+    '  tint = color * light;',
     '}'
   ].join('\n');
   const FRAGMENT = [
@@ -141,7 +145,7 @@ SCRIPT = r"""
 
     function draw(item, target, pixels) {
       if (gl.isContextLost()) return false;
-      if (canvas.width !== pixels) canvas.width = canvas.height = pixels;
+      if (canvas.height !== pixels) canvas.width = canvas.height = pixels;
       if (!item.buffers) upload(item);
       gl.viewport(0, 0, pixels, pixels);
       gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
@@ -160,7 +164,7 @@ SCRIPT = r"""
       const columns = [0, 3, 6, 1, 4, 7, 2, 5, 8].map(function (k) { return r[k]; });
       gl.uniformMatrix3fv(place.turn, false, columns);
       gl.uniform4f(place.lens, FOCAL * view.zoom, DISTANCE, dotSize(item, pixels),
-        item.faces ? 1 : 0);
+        item.light);
       gl.uniform1f(place.dots, item.faces ? 0 : 1);
       gl.drawArrays(item.faces ? gl.TRIANGLES : gl.POINTS, 0, item.total);
       target.drawImage(canvas, 0, 0);
@@ -197,7 +201,8 @@ SCRIPT = r"""
       for (const number of order) {
         const i = step * number;
         let light = 1;
-        if (item.faces) {
+        if (item.light === LIGHT.depth) light = 0.75 - 0.5 * z[i];
+        if (item.light === LIGHT.normals) {
           const n = item.normal, k = 3 * i;
           light = 0.35 + 0.65 * Math.abs(r[6] * n[k] + r[7] * n[k + 1] + r[8] * n[k + 2]);
         }
@@ -243,7 +248,8 @@ SCRIPT = r"""
     waiting = false;
     const pixels = Math.round(SIDE * Math.min(window.devicePixelRatio || 1, 2));
     for (let i = 0; i < items.length; i++) {
-      if (panels[i].width !== pixels) panels[i].width = panels[i].height = pixels;
+      // a new canvas is 300 wide, but not high
+      if (panels[i].height !== pixels) panels[i].width = panels[i].height = pixels;
       const target = panels[i].getContext('2d');
       if (!painter.draw(items[i], target, pixels)) {
         painter = makePlain();

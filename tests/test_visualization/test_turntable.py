@@ -214,6 +214,7 @@ def test_script_turns_zooms_and_goes_back(node, tmp_path):
     result = run(node, write_page(items, tmp_path / 'a.html'))
     assert result['captions'] == [['one', '50 points'], ['two', '12 faces']]
     assert 'without WebGL' in result['mode'] and result['prevented']
+    assert result['sizes'] == [[300, 300]] * 2, 'a canvas of a browser starts as 300 x 150'
 
     def spots(name):
         return np.array([[dot['x'], dot['y']] for dot in result[name][0][1:]])
@@ -229,6 +230,15 @@ def test_script_turns_zooms_and_goes_back(node, tmp_path):
     for name, before in (('zoomed', first), ('pinched', dragged)):
         factor = (spots(name) - 150) / (before - 150)
         assert np.allclose(factor, factor[0, 0], atol=1e-3) and factor[0, 0] > 1.2
+
+
+def test_script_darkens_near_points_that_have_no_colour(node, tmp_path):
+    points = np.float32([[0, 0, 1], [0, 0, -1]])
+    page = write_page([TurnableItem('a', points)], tmp_path / 'a.html')
+    far, near = (dot['fill'] for dot in run(node, page)['first'][0][1:])
+    values = [int(re.match(r'rgb\((\d+),', text)[1]) for text in (near, far)]
+    z = np.cos(np.radians(20)) * np.cos(np.radians(30))
+    assert values == [round(150 * (0.75 - 0.5 * z)), round(150 * (0.75 + 0.5 * z))]
 
 
 def test_script_draws_faces_back_to_front_with_light(node, tmp_path):

@@ -7,7 +7,7 @@ const frames = [];
 const handlers = [];
 function element(tag) {
   const node = {
-    tag, children: [], textContent: '', width: 0, height: 0,
+    tag, children: [], textContent: '', width: 300, height: 150,
     appendChild(child) { node.children.push(child); },
     setPointerCapture() {},
     addEventListener(name, call) { (node.on ||= {})[name] = call; }
@@ -59,6 +59,7 @@ on.wheel({ deltaY: -500, preventDefault() { prevented = true; } });
 run();
 const zoomed = canvases.map((canvas) => canvas.list.splice(0));
 console.log(JSON.stringify({
+  sizes: canvases.map((canvas) => [canvas.width, canvas.height]),
   first, dragged, pinched, reset, zoomed, prevented, mode: known.mode.textContent,
   captions: figures.map((f) => [f.children[0].textContent, f.children[0].children[0].textContent])
 }));
