@@ -16,8 +16,9 @@ import torch
 from mmengine.logging import print_log
 
 from .caching import rows_writer
-from .io import SampleError, atomic_path, read_npy
+from .io import SampleError, read_npy
 from .mesh_io import Mesh, check_mesh
+from .view_files import write_cameras
 
 # Cameras of the views. An orbit for every elevation (degrees), evenly spread in azimuth; at this
 # distance and field of view (degrees) the unit sphere fills most of the picture.
@@ -68,27 +69,16 @@ def view_cameras(
     Returns:
         :class:`~mm3dpretrain.structures.Cameras` with B = 1 and ``num_views`` views.
     """
-    from ..models.renderers.views import orbit_views
-    from ..structures import Cameras
+    from .view_settings import build_views
 
-    circles = [
-        orbit_views(
-            num_views // len(elevations),
-            elevation=elevation,
-            distance=distance,
-            image_size=image_size,
-            fov=fov,
-            up_axis='y',
-            start_azimuth=i * 360.0 / num_views,
-        )
-        for i, elevation in enumerate(elevations)
-    ]
-    return Cameras(
-        torch.cat([c.extrinsics for c in circles], 1),
-        torch.cat([c.intrinsics for c in circles], 1),
-        circles[0].image_size,
-        circles[0].projection,
+    views = dict(
+        type='OrbitViews',
+        num_views=num_views,
+        elevation=list(elevations),
+        distance=distance,
+        fov=fov,
     )
+    return build_views(views, (image_size, image_size))()
 
 
 class PackedMeshes:
@@ -218,14 +208,7 @@ def render_views(
     """
     folder, mesh_file = Path(folder), os.fspath(mesh_file)
     cameras = view_cameras(**{k: spec[k] for k in _CAMERA_KEYS})
-    with atomic_path(folder / 'cameras.npz') as path:
-        np.savez(
-            path,
-            extrinsics=cameras.extrinsics[0].numpy(),
-            intrinsics=cameras.intrinsics[0].numpy(),
-            image_size=np.array(cameras.image_size),
-            projection=np.array(cameras.projection),
-        )
+    write_cameras(folder / 'cameras.npz', cameras)
     (folder / 'views.json').write_text(json.dumps(spec) + '\n')
     out_file = str(folder / 'views.npy')
     with rows_writer(out_file, (len(numbers), cameras.num_views, *cameras.image_size, 3), np.uint8):

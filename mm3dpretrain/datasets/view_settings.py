@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,7 @@ class Settings:
     """
 
     layouts: tuple[str, ...] = ('shapenet',)
-    views: Mapping = None
+    views: Mapping | None = None
     image_size: tuple[int, int] = (224, 224)
     supersample: int = 2
     background: tuple[int, int, int] = (255, 255, 255)
@@ -104,7 +104,7 @@ def find_view_set(name: str) -> str:
     return found[0]
 
 
-def build_views(views: Mapping, image_size: tuple[int, int]):
+def build_views(views: Mapping, image_size: tuple[int, int]) -> Callable[..., Cameras]:
     """A function of a generator that gives the cameras; see :class:`Settings`.
 
     Raises:
@@ -146,7 +146,7 @@ def build_views(views: Mapping, image_size: tuple[int, int]):
     return cameras
 
 
-def _build(args: dict, image_size: tuple[int, int]):
+def _build(args: dict, image_size: tuple[int, int]) -> Callable[..., Cameras]:
     height, width = image_size
     args = {**args, 'image_size': height if height == width else (height, width)}
     try:

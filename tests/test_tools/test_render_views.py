@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mm3dpretrain.datasets.mesh_io import read_mesh
 from mm3dpretrain.datasets.synthetic.writer import write_synthetic_shapes
@@ -143,6 +144,8 @@ def test_other_view_sets(tmp_path):
         ('cube-corner', [], 8),
         ('random', ['--elevation', '0', '30', '--num-views', '3'], 3),
         ('orbit', ['--elevation', '20', '--view-args', 'start_azimuth=15'], 12),
+        ('cap', ['--view-args', 'half_angle=20', 'direction=[0, 1, 1]'], 12),
+        ('Icosahedron_views', [], 12),
     ):
         out = tmp_path / name
         assert (
@@ -150,6 +153,18 @@ def test_other_view_sets(tmp_path):
         )
         pictures = out / 'ShapeNetRendering/shape/a/rendering'
         assert len((pictures / 'renderings.txt').read_text().split()) == count
+
+
+def test_corners_of_a_cube_as_frames(tmp_path):
+    """Perspective corners stand so far away that nothing is cut off."""
+    triangle(tmp_path / 'in/a.off')
+    more = ['--views', 'cube-corner', '--projection', 'perspective', '--layout', 'rgbd']
+    assert render_views.main([str(tmp_path / 'in'), str(tmp_path / 'out'), *FAST, *more]) == 0
+    frames = sorted((tmp_path / 'out/rgbd/shape-a/depth').glob('*.png'))
+    assert len(frames) == 8
+    for frame in frames:
+        depth = np.asarray(Image.open(frame))
+        assert depth.any() and not (depth[[0, -1]].any() or depth[:, [0, -1]].any())
 
 
 def test_help(capsys):

@@ -67,7 +67,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='SET',
         help=f'one of {", ".join(view_sets())} (short: orbit, cube-corner, ...); default orbit',
     )
-    views.add_argument('--num-views', type=int, help='default 12 for orbit and random')
+    views.add_argument('--num-views', type=int, help='default 12 for orbit, random and cap')
     views.add_argument(
         '--elevation',
         type=float,
@@ -127,8 +127,11 @@ def settings_of(args: argparse.Namespace) -> Settings:
     views = dict(type=name)
     if name == DEFAULT_VIEWS['type']:
         views = dict(DEFAULT_VIEWS)
-    elif name == 'RandomViews':
+    elif name in ('RandomViews', 'CapViews'):
         views.update(num_views=DEFAULT_VIEWS['num_views'], distance=DEFAULT_VIEWS['distance'])
+    elif name == 'CubeCornerViews' and args.projection == 'perspective':
+        # its own distance suits parallel rays, perspective ones would cut the object
+        views['distance'] = DEFAULT_VIEWS['distance']
     for key in ('num_views', 'elevation', 'distance', 'projection', 'fov', 'scale'):
         if getattr(args, key) is not None:
             views[key] = getattr(args, key)
