@@ -165,6 +165,7 @@ def find_faces(start, stop, views, perspective, near, far, points, faces, facing
     depth = np.empty((height, width))
     for s in range(start, stop):
         depth[:] = np.inf
+        index[s] = -1
         draw_faces(points[s], faces[s // views], perspective, near, far, facing[s], index[s], depth)
 
 
@@ -182,6 +183,9 @@ def interpolate(
             for j in range(width):
                 f = index[s, i, j]
                 if f < 0:
+                    depth[s, i, j] = 0
+                    bary[s, i, j] = 0
+                    rendered[s, i, j] = 0
                     continue
                 corner_edges(points[s], faces[sample], f, perspective, h, edge)
                 for k in range(3):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mm3dpretrain.structures import Cameras
+from mm3dpretrain.structures import Cameras, Meshes
 
 
 @dataclass(eq=False)
@@ -52,9 +52,9 @@ class BaseRenderer(nn.Module, metaclass=ABCMeta):
 
     @abstractmethod
     def forward(
-        self, geometry: Tensor, cameras: Cameras, features: Tensor | None = None
+        self, geometry: Tensor | Meshes, cameras: Cameras, features: Tensor | None = None
     ) -> RenderOutput:
-        """Render ``geometry`` into every camera."""
+        """Render ``geometry``, points (B, N, 3) or meshes, into every camera."""
 
     def depth_image(self, output: RenderOutput) -> Tensor:
         """Depth as a picture: ``mask * (far - depth) / (far - near)``.

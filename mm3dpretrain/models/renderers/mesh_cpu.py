@@ -19,9 +19,9 @@ class _Interpolate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, points, features, faces, index, feature_rows, perspective, dtype):
         pictures = len(points)
-        depth = torch.zeros(index.shape, dtype=dtype)
-        bary = torch.zeros(*index.shape, 3, dtype=dtype)
-        rendered = features.new_zeros(*index.shape, features.shape[2])
+        depth = torch.empty(index.shape, dtype=dtype)
+        bary = torch.empty(*index.shape, 3, dtype=dtype)
+        rendered = features.new_empty(*index.shape, features.shape[2])
         ctx.settings = (pictures // len(faces), perspective)
         inputs = (points, faces, index, features, feature_rows)
         ctx.save_for_backward(*inputs)
@@ -60,7 +60,7 @@ def find_faces(
 ) -> Tensor:
     """See :func:`mm3dpretrain.models.renderers.mesh_torch.find_faces`; CPU tensors only."""
     pictures = len(points)
-    index = torch.full((pictures, *image_size), -1)
+    index = torch.empty(pictures, *image_size, dtype=torch.int64)
     views = pictures // max(len(faces), 1)
     arrays = _arrays(points, faces, facing, index)
     _in_threads(mesh_kernels.find_faces, pictures, views, perspective, near, far, *arrays)
