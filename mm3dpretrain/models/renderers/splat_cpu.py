@@ -186,10 +186,7 @@ def _forward(
                         pixel = state[i, j]
                         # without tolerance its inverse is infinite, and 0 * inf is not above 0
                         fade = one - (zk - pixel[0]) * inv_tolerance
-                        if pixel[1] < one:
-                            pixel[1] += w
-                        elif not fade > zero:
-                            continue
+                        pixel[1] += w
                         if pixel[0] == np.inf:
                             pixel[0] = zk
                             index[s, i, j] = k
