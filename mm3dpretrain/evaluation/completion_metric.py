@@ -48,11 +48,12 @@ def completion_scores(
 class CompletionMetric(BaseMetric):
     """CD-L1, CD-L2 and F-score, over all samples, over the categories, and by difficulty.
 
-    ``cd_l1``, ``cd_l2`` (both times 1000) and ``f_score@0.01`` (percent; the number is the threshold)
-    are means over the samples; ``class_mean_*`` weighs all categories alike (PCN's tables); ``simple_*``, ``moderate_*`` and
-    ``hard_*`` are means over the samples of that ``difficulty`` where there are any (ShapeNet-55's
-    tables; CD-Avg there is the mean of the three, which is ``cd_l2`` here, as each has as many
-    samples). See :func:`completion_scores` for the definitions.
+    ``cd_l1``, ``cd_l2`` (both times 1000) and ``f_score@0.01`` (percent; the number is the
+    threshold) are means over the samples; ``class_mean_*`` weighs all categories alike (PCN's
+    tables); ``simple_*``, ``moderate_*`` and ``hard_*`` are means over the samples of that
+    ``difficulty`` where there are any (ShapeNet-55's tables; CD-Avg there is the mean of the
+    three, which is ``cd_l2`` here, as each has as many samples). See :func:`completion_scores` for
+    the definitions.
 
     Reads ``gt_points``, ``pred_points`` and ``gt_label`` of the data samples.
 

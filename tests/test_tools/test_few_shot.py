@@ -91,8 +91,8 @@ def test_table_and_continuation(files, capsys):
     assert run(files) == 0
     assert 'knn 12.5' in capsys.readouterr().out
     # but not those of another config
-    assert run(files, '--folds', '1', '--protocols', 'probe', '--cfg-options', 'pipeline.1.num_points=24',
-               'test_dataloader.batch_size=3') == 0  # fmt: skip
+    other = ['--cfg-options', 'test_dataloader.batch_size=3']
+    assert run(files, '--folds', '1', '--protocols', 'probe', *other) == 0
     assert 'knn 12.5' not in capsys.readouterr().out
 
 

@@ -149,3 +149,16 @@ def test_logits_equal_point_bert(golden, golden_json):
     load(model.head.layers, part(state, 'cls_head_finetune.'))
     model.eval()
     assert_close(model(dict(points=torch.from_numpy(expected['points']))), expected['logits'])
+
+
+def test_votes_are_the_mean_logits_and_leave_the_plain_result(batch):
+    model = build().eval()
+    plain = [s.pred_score.clone() for s in model(**model.data_preprocessor(batch), mode='predict')]
+    points = torch.stack(batch['inputs']['points'])
+    copies = torch.stack([points, 1.3 * points, 0.5 * points], dim=1)
+    batch['inputs']['vote_points'] = list(copies)
+    samples = model(**model.data_preprocessor(batch), mode='predict')
+    logits = sum(model(dict(points=copies[:, v])) for v in range(3)) / 3
+    torch.testing.assert_close(torch.stack([s.vote_score for s in samples]), logits.softmax(1))
+    assert [s.vote_label.item() for s in samples] == logits.argmax(1).tolist()
+    assert all(torch.equal(s.pred_score, p) and s.num_votes == 3 for s, p in zip(samples, plain))
