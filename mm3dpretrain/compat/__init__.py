@@ -19,6 +19,7 @@ module                 what it mends
 ``cpu_switch``         the switch of the last four: :func:`set_cpu_ops`, ``MM3D_CPU_OPS``
 ``spconv_layout``      loading spconv 2 kernels whose state dict lost its version
 ``optional``           :func:`require`, one clear error for a missing optional package
+``kaolin``             ``require_kaolin``: a Kaolin that really draws, or what to install
 =====================  ===========================================================================
 """
 

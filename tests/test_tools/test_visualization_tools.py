@@ -195,6 +195,30 @@ train_dataloader = dict(dataset=dict(
     assert (points_of(cloud).max(0) <= high + 1e-3).all()
 
 
+def test_other_data_sets_show_what_their_pipeline_gives(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(
+        """
+custom_imports = dict(imports=['toy_parts'], allow_failed_imports=False)
+val_dataloader = dict(dataset=dict(type='ToyShapes', size=5))
+"""
+    )
+    page = tmp_path / 'page.html'
+    arguments = [str(path), '--index', '4', '--size', '40', '--out', str(tmp_path / 'a.png')]
+    assert render_sample.main([*arguments, '--html', str(page)]) == 0
+    (item,) = page_items(page)
+    assert item['title'] == '4' and len(points_of(item)) == 32
+
+
+def test_scenes_of_mmdet3d_stand_upright():
+    record = dict(lidar_path='points/room7.bin')
+    args = render_sample.parse_args(['x.py'])
+    assert render_sample.common.up_axis_of(args, record) == 'z'
+    assert render_sample.common.name_of(record) == 'room7'
+    args.up_axis = 'x'
+    assert render_sample.common.up_axis_of(args, record) == 'x'
+
+
 def test_a_broken_file_is_named_and_the_rest_is_drawn(folder, tmp_path, capsys):
     broken, good = tmp_path / 'broken.off', str(folder / 'cubes' / 'a.off')
     broken.write_text('OFF\n8 12 0\n0 0 nonsense')
@@ -303,6 +327,8 @@ def test_models_that_cannot_be_shown_are_named(tmp_path, folder, capsys):
                       + DATA.format(root=str(folder), pipeline=PIPELINE))  # fmt: skip
     arguments = [str(path), '--config', str(config), '--dataset', 'train_dataloader.dataset',
                  '--out', str(tmp_path / 'a.png')]  # fmt: skip
+    assert visualize_features.main([*arguments, '--dataset', 'probe.test_dataset']) == 1
+    assert 'no shapes that can be read' in capsys.readouterr().err
     assert visualize_features.main(arguments) == 1
     assert 'ToyPretrainer has no local features' in capsys.readouterr().err
     assert visualize_reconstruction.main(arguments) == 1

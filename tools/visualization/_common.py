@@ -167,8 +167,18 @@ def choose(total: int, args: argparse.Namespace) -> list[int]:
 
 
 def record_of(dataset, index: int) -> dict:
-    """What a data set knows of a sample before anything is read."""
-    return dict(dataset.get_data_info(int(index)))
+    """What a data set knows of a sample before anything is read, empty if it keeps no records."""
+    return dict(dataset.get_data_info(int(index))) if hasattr(dataset, 'get_data_info') else {}
+
+
+def has_points(record: Mapping) -> bool:
+    """Whether a record is one of a shape, whose points ``LoadPoints`` reads."""
+    return 'points' in record or 'points_path' in record
+
+
+def name_of(record: Mapping) -> str:
+    """What a sample is called: its id, or the name of its scan."""
+    return str(record.get('sample_id') or Path(record.get('lidar_path', '')).stem)
 
 
 def mesh_of(dataset, record: Mapping) -> Mesh | None:
@@ -186,7 +196,9 @@ def mesh_of(dataset, record: Mapping) -> Mesh | None:
 
 def up_axis_of(args: argparse.Namespace, record: Mapping) -> str:
     """The axis to draw upwards."""
-    axis = args.up_axis or record.get('gravity_axis', 'y')
+    # scenes of mmdet3d stand in the frame of a LiDAR
+    usual = 'z' if 'lidar_path' in record else 'y'
+    axis = args.up_axis or record.get('gravity_axis', usual)
     return axis if axis in ('x', 'y', 'z') else 'y'
 
 
@@ -267,8 +279,13 @@ def model_inputs(model, args: argparse.Namespace) -> tuple[torch.Tensor, list[di
     np.random.seed(args.seed)
     clouds = []
     for record in records:
+        if not has_points(record):
+            raise ValueError(
+                'the data set has no shapes that can be read as in the training (its records have '
+                f'{sorted(record)}): name one, or files, with --data'
+            )
         info = dict(
-            sample_id=record.get('sample_id', '?'),
+            sample_id=name_of(record),
             up_axis=up_axis_of(args, record),
             caption=list(record.get('caption', [])),
         )

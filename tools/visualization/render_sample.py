@@ -109,9 +109,9 @@ def _of_file(path: str, args: argparse.Namespace) -> Sample:
 
 def _of_dataset(number: int, dataset, index: int, args: argparse.Namespace) -> Sample:
     record = common.record_of(dataset, index)
-    name = '  '.join([f'{number}', record.get('sample_id', ''), *record.get('caption', [])[:1]])
+    name = '  '.join([f'{number}', common.name_of(record), *record.get('caption', [])[:1]]).strip()
     sample = Sample(name, common.up_axis_of(args, record))
-    if 'points' in record or 'points_path' in record:
+    if common.has_points(record):
         sample.points, sample.colors = _points(record)
         sample.mesh = common.mesh_of(dataset, record)
         sample.views = _views(record, args.views)
