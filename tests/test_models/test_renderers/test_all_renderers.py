@@ -102,7 +102,8 @@ def test_box(drawer: Drawer, projection):
     low, high = torch.tensor([-0.5, -0.4]).double(), torch.tensor([0.4, 0.6]).double()
     face = ((front > low) & (front < high)).all(-1)
     depth = out.depth[0, 0].double()
-    assert covered(out)[face].all() and face.sum() > 300
+    # a pixel centre of the outermost row lies closer to the edge than single precision resolves
+    assert covered(out)[shrunk(face)].all() and face.sum() > 300
     torch.testing.assert_close(
         depth[shrunk(face)], torch.full_like(depth[shrunk(face)], 2.7),
         atol=drawer.tolerance, rtol=0,
