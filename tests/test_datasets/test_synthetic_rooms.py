@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mm3dpretrain.datasets.synthetic.lidar import TriangleBVH, meshes_touch
@@ -35,6 +36,13 @@ SMALL = dict(train=3, val=2, frames=12, steps=1, image_size=(120, 160), num_poin
 SMALL.update(progress=False)
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
 SHELL = ('wall', 'floor', 'ceiling')
+
+
+@pytest.fixture(autouse=True)
+def _mmdet3d_scope():
+    """Data sets and transforms are mmdet3d's for the time of a test."""
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        yield
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -345,7 +353,7 @@ def build(root: Path, kind: str, pipeline: list, split: str, **options):
     from mmdet3d.registry import DATASETS
     from mmdet3d.utils import register_all_modules
 
-    register_all_modules()
+    register_all_modules(init_default_scope=False)
     config = dict(
         type=kind,
         data_root=str(root),
@@ -468,7 +476,7 @@ def test_config_bases(rooms, name):
     from mmdet3d.registry import DATASETS
     from mmdet3d.utils import register_all_modules
 
-    register_all_modules()
+    register_all_modules(init_default_scope=False)
     config = Config.fromfile(CONFIGS / f'synthetic_rooms_{name}.py')
     for split in ('train', 'val', 'test'):
         dataset = config[f'{split}_dataloader'].dataset

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mm3dpretrain.datasets.io import read_image
+from mm3dpretrain.datasets.kitti_infos import box_corners
 from mm3dpretrain.datasets.synthetic.lidar import (
     SpinningLidar,
     TriangleBVH,
@@ -26,13 +28,12 @@ from mm3dpretrain.datasets.synthetic.primitives import box, merge, sphere
 from mm3dpretrain.datasets.synthetic.scene_mesh import to_z_up
 from mm3dpretrain.datasets.synthetic.scene_render import Lighting, render_scene
 from mm3dpretrain.datasets.synthetic.streets import SENSOR_HEIGHT, make_street
-from mm3dpretrain.datasets.synthetic.streets_infos import points_in_box
 from mm3dpretrain.datasets.synthetic.streets_labels import (
     Calibration,
-    box_corners,
     draw_calibration,
     label_street,
     lidar_box,
+    points_in_box,
     project_box,
 )
 from mm3dpretrain.datasets.synthetic.streets_writer import write_synthetic_streets
@@ -41,6 +42,13 @@ from mm3dpretrain.datasets.synthetic.streets_writer import write_synthetic_stree
 SMALL = dict(train=3, val=2, image_size=(188, 621), beams=32, columns=800, progress=False)
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
 CLASSES = ['Pedestrian', 'Cyclist', 'Car']
+
+
+@pytest.fixture(autouse=True)
+def _mmdet3d_scope():
+    """Data sets and transforms are mmdet3d's for the time of a test."""
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        yield
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -250,13 +258,13 @@ def test_labels_agree_with_the_picture(street):
 
 def test_project_box_cuts_at_camera_and_picture():
     projection = np.array([[100.0, 0, 50, 0], [0, 100.0, 40, 0], [0, 0, 1, 0]])
-    whole = box_corners((0, 1, 10), (2, 2, 2), 0.0)
+    whole = box_corners([0, 1, 10, 2, 2, 2, 0.0])
     # the nearer face at z = 9: from -1 to 1 in x and from -1 to 1 in y
     expected = (50 - 100 / 9, 40 - 100 / 9, 50 + 100 / 9, 40 + 100 / 9)
     np.testing.assert_allclose(project_box(whole, projection, 100, 80), expected)
-    behind = box_corners((0, 1, -5), (2, 2, 2), 0.0)
+    behind = box_corners([0, 1, -5, 2, 2, 2, 0.0])
     assert project_box(behind, projection, 100, 80) is None
-    around = box_corners((3, 1, 0), (2, 2, 12), np.pi / 2)  # along the viewing direction, beside
+    around = box_corners([3, 1, 0, 12, 2, 2, np.pi / 2])  # along the viewing direction, beside
     left, top, right, bottom = project_box(around, projection, 100, 80)
     assert right == 100 and left > 50 and 0 <= top < 40 < bottom <= 80
 
@@ -414,7 +422,7 @@ def kitti_dataset(root: Path, pipeline: list, split: str = 'train', **options):
     from mmdet3d.registry import DATASETS
     from mmdet3d.utils import register_all_modules
 
-    register_all_modules()
+    register_all_modules(init_default_scope=False)
     config = dict(
         type='KittiDataset',
         data_root=str(root) + '/',
@@ -487,7 +495,8 @@ def test_boxes_of_mmdet3d_hold_their_points(streets):
         wanted = [i for i in info['instances'] if i['bbox_label'] in (0, 1, 2)]
         assert len(boxes) == len(wanted)
         for bottom, instance in zip(boxes, wanted):
-            assert abs(points_in_box(points, bottom).sum() - instance['num_lidar_pts']) <= 1
+            count = points_in_box(points, bottom).sum()
+            assert abs(count - instance['num_lidar_pts']) <= 3 + 0.05 * count
 
 
 def test_mono_and_multi_modal_pipelines(streets):
@@ -631,7 +640,8 @@ def compare(mine, other, where: str) -> None:
     elif isinstance(other, str):
         assert mine == other, where
     elif where.endswith('num_lidar_pts'):
-        assert abs(mine - other) <= 1, where  # float32 on the side of a box
+        # mmdet3d counts in the upright box of the LiDAR frame, which the camera's is tilted against
+        assert abs(mine - other) <= 3 + 0.05 * other, where
     elif '.cam_instances' in where and '.bbox[' in where:
         assert abs(mine - other) <= 0.05, where
     else:

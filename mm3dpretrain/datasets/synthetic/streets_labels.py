@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mm3dpretrain.datasets.kitti_infos import box_corners
 from mm3dpretrain.datasets.mesh_sampling import sample_mesh
 from mm3dpretrain.datasets.synthetic.scene_mesh import SceneMesh
 from mm3dpretrain.datasets.synthetic.scene_render import SceneViews
@@ -14,11 +15,6 @@ from mm3dpretrain.datasets.synthetic.streets import Street, StreetObject
 from mm3dpretrain.ops.rasterize import rasterize_mesh
 from mm3dpretrain.structures.cameras import Cameras
 
-# The classes of mmdet3d's KittiDataset, in its order
-KITTI_CLASSES = (
-    *('Pedestrian', 'Cyclist', 'Car', 'Van', 'Truck'),
-    *('Person_sitting', 'Tram', 'Misc'),
-)
 NEAR = 0.1  # metres: what is nearer does not count as seen
 MIN_PIXELS = 12  # fewer visible ones: not labelled
 MIN_HEIGHT = 10.0  # pixels of a 2D box; a smaller one is 'DontCare'
@@ -144,22 +140,6 @@ def draw_calibration(rng: np.random.Generator, image_size: tuple[int, int]) -> C
 # --------------------------------------------------------------------------- boxes
 
 
-def box_corners(location, dimensions, rotation_y: float) -> np.ndarray:
-    """Corners (8, 3) of a camera box.
-
-    Args:
-        location: middle of the underside (x, y, z), camera frame (y down).
-        dimensions: height, width and length, as a label file has them.
-        rotation_y: radians about the camera's y axis.
-    """
-    height, width, length = dimensions
-    signs = np.array([[i, j, k] for i in (-0.5, 0.5) for j in (0, -1) for k in (-0.5, 0.5)])
-    corners = signs * (length, height, width)
-    c, s = np.cos(rotation_y), np.sin(rotation_y)
-    turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    return corners @ turn.T + np.asarray(location)
-
-
 def project_box(corners: np.ndarray, projection: np.ndarray, width: float, height: float):
     """The rectangle round that part of a box which lies in the picture.
 
@@ -167,7 +147,7 @@ def project_box(corners: np.ndarray, projection: np.ndarray, width: float, heigh
     reaches behind the camera is right too.
 
     Args:
-        corners: (8, 3) of :func:`box_corners`.
+        corners: (8, 3) of :func:`mm3dpretrain.datasets.kitti_infos.box_corners`.
         projection: (3, 4).
         width: of the picture in pixels.
         height: of the picture.
@@ -276,7 +256,7 @@ def _label(
     location = to_rect[:3, :3] @ np.array(thing.center) + to_rect[:3, 3]
     length, across, tall = thing.size
     rotation = wrap(-thing.yaw - np.pi / 2)
-    corners = box_corners(location, (tall, across, length), rotation)
+    corners = box_corners([*location, length, tall, across, rotation])
     # KITTI's last pixel is width - 1
     box = project_box(corners, calibration.P2, width - 1, height - 1)
     if box is None or visible < MIN_PIXELS:
@@ -342,3 +322,18 @@ def lidar_box(label: Label, calibration: Calibration) -> np.ndarray:
     center = inverse[:3, :3] @ np.array(label.location) + inverse[:3, 3]
     height, width, length = label.dimensions
     return np.array([*center, length, width, height, wrap(-label.rotation_y - np.pi / 2)])
+
+
+def points_in_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Which of the points (N, 3+) lie in a LiDAR box (7,) of :func:`lidar_box`."""
+    local = points[:, :3].astype(np.float64) - box[:3]
+    c, s = np.cos(box[6]), np.sin(box[6])
+    along, across = local[:, 0] * c + local[:, 1] * s, local[:, 1] * c - local[:, 0] * s
+    inside = (np.abs(along) <= box[3] / 2) & (np.abs(across) <= box[4] / 2)
+    return inside & (local[:, 2] >= 0) & (local[:, 2] <= box[5])
+
+
+def in_picture(points: np.ndarray, calibration: Calibration, image_size) -> np.ndarray:
+    """Which of the LiDAR points (N, 3+) camera 2 has in its picture of (H, W)."""
+    u, v, z = calibration.project(points.astype(np.float64)).T
+    return (z > 0) & (u >= 0) & (u < image_size[1]) & (v >= 0) & (v < image_size[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mm3dpretrain.datasets.io import atomic_path
+from mm3dpretrain.datasets.kitti_infos import CLASSES, frame_info
 from mm3dpretrain.datasets.synthetic.lidar import SpinningLidar
 from mm3dpretrain.datasets.synthetic.scene_render import Lighting, render_scene
 from mm3dpretrain.datasets.synthetic.scene_writer import (
@@ -20,12 +21,12 @@ from mm3dpretrain.datasets.synthetic.scene_writer import (
 )
 from mm3dpretrain.datasets.synthetic.shapes import GENERATOR_VERSION
 from mm3dpretrain.datasets.synthetic.streets import make_street
-from mm3dpretrain.datasets.synthetic.streets_infos import frame_info, in_picture, points_in_box
 from mm3dpretrain.datasets.synthetic.streets_labels import (
-    KITTI_CLASSES,
     draw_calibration,
+    in_picture,
     label_street,
     lidar_box,
+    points_in_box,
 )
 
 # Raise it when a change alters the streets that a seed gives: folders of older ones are refused.
@@ -137,7 +138,7 @@ def _write_street(root: Path, index: int, p: StreetParameters) -> dict:
 
     database = []
     for k, one in enumerate(labels):
-        if one.name not in KITTI_CLASSES:
+        if one.name not in CLASSES:
             continue
         box = lidar_box(one, calibration).astype(np.float32)
         cut = reduced[points_in_box(reduced, box.astype(np.float64))]
@@ -149,7 +150,7 @@ def _write_street(root: Path, index: int, p: StreetParameters) -> dict:
     return dict(
         name=name,
         points=len(points),
-        info=frame_info(number, name, size, calibration, labels, reduced),
+        info=frame_info(root, name),
         database=database,
     )
 
@@ -172,7 +173,7 @@ def _database_infos(records: list[dict]) -> dict[str, list[dict]]:
         instances = record['info']['instances']
         for entry in record['database']:
             instance = instances[entry['gt_idx']]
-            name = KITTI_CLASSES[instance['bbox_label']]
+            name = CLASSES[instance['bbox_label']]
             groups.setdefault(name, []).append(
                 dict(
                     name=name,
@@ -190,7 +191,7 @@ def _database_infos(records: list[dict]) -> dict[str, list[dict]]:
 
 
 def _write_lists(root: Path, records: list[dict], p: StreetParameters) -> None:
-    categories = {name: k for k, name in enumerate(KITTI_CLASSES)}
+    categories = {name: k for k, name in enumerate(CLASSES)}
     categories['DontCare'] = -1
     metainfo = dict(categories=categories, dataset='kitti', info_version='1.1')
     ordered = sorted(records, key=lambda record: record['name'])
