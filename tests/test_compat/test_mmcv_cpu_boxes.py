@@ -98,7 +98,7 @@ def test_suppression(threshold):
     assert 0 < len(rotated) < 40
     columns = [0, 1, 3, 4, 6]
     kept = mmcv_ops.nms_rotated(solid[:, columns], scores, threshold)[1]
-    if threshold:  # mmcv's own takes touching boxes as apart
+    if threshold:  # at 0 mmcv's rounding decides about boxes that touch
         assert torch.equal(rotated, kept)
 
 
