@@ -1,4 +1,4 @@
-# Small: completion of real shapes on two CPU cores, 64 patches of 16 points.
+# Small: completion of real shapes on two CPU cores: 48 patches of 16 points, and the input.
 _base_ = [
     '../../_base_/models/drpoint_pointtransformer-tiny.py',
     '../../_base_/datasets/shapes69_completion.py',
@@ -9,6 +9,7 @@ _base_ = [
 model = dict(
     _delete_=True,
     type='PointCompletion',
+    merge_input=True,
     backbone=dict(
         _base_.model.point_encoder,
         init_cfg=dict(
@@ -20,7 +21,7 @@ model = dict(
     head=dict(
         type='CompletionHead',
         in_channels=192,
-        num_coarse=64,
+        num_coarse=48,
         hidden_channels=(256, 256),
         upsampler=dict(
             type='TransformerUpsampler',

@@ -1,5 +1,5 @@
-# Completion on PCN: 512 coarse points, a patch of 32 around each, 16384 in all. Its shapes have
-# radius 0.5; the pre-training saw the unit sphere.
+# Completion on PCN: 448 coarse points, a patch of 32 around each, and the input: 16384 in all.
+# Its shapes have radius 0.5; the pre-training saw the unit sphere.
 _base_ = [
     '../../_base_/models/drpoint_pointtransformer.py',
     '../../_base_/datasets/pcn.py',
@@ -10,6 +10,7 @@ _base_ = [
 model = dict(
     _delete_=True,
     type='PointCompletion',
+    merge_input=True,
     input_scale=2.0,
     backbone=dict(
         _base_.model.point_encoder,
@@ -22,7 +23,7 @@ model = dict(
     head=dict(
         type='CompletionHead',
         in_channels=768,
-        num_coarse=512,
+        num_coarse=448,
         hidden_channels=(1024, 1024),
         upsampler=dict(
             type='TransformerUpsampler',

@@ -3,5 +3,6 @@ _base_ = './pointtransformer_1xb32-300e_pcn_ft.py'
 
 model = dict(
     freeze_backbone=True,
+    merge_input=False,
     head=dict(num_coarse=2048, hidden_channels=(), upsampler=None, input_norm=True),
 )

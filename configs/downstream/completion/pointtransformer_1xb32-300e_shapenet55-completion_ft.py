@@ -1,5 +1,5 @@
-# Completion on ShapeNet-55: 256 coarse points, a patch of 32 around each, 8192 in all. The head is
-# this project's; the papers of the methods here do not describe theirs.
+# Completion on ShapeNet-55: 192 coarse points, a patch of 32 around each, and the input: 8192 in
+# all. The head is this project's; the papers of the methods here do not describe theirs.
 _base_ = [
     '../../_base_/models/drpoint_pointtransformer.py',
     '../../_base_/datasets/shapenet55_completion.py',
@@ -10,6 +10,7 @@ _base_ = [
 model = dict(
     _delete_=True,
     type='PointCompletion',
+    merge_input=True,
     backbone=dict(
         _base_.model.point_encoder,
         init_cfg=dict(
@@ -21,7 +22,7 @@ model = dict(
     head=dict(
         type='CompletionHead',
         in_channels=768,
-        num_coarse=256,
+        num_coarse=192,
         hidden_channels=(1024, 1024),
         upsampler=dict(
             type='TransformerUpsampler',

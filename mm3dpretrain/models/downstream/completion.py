@@ -80,7 +80,8 @@ class PointCompletion(PointTask):
     """Point encoder and completion head; see :class:`PointTask` for lin / dec / ft.
 
     The loss is the Chamfer distance of the coarse and of the fine cloud to the complete one
-    (``gt_points``). ``predict`` adds ``pred_points`` (M * K, 3) in the frame of the input.
+    (``gt_points``). ``predict`` adds ``pred_points`` (M * K, 3), or
+    (M * K + N, 3) with ``merge_input``, in the frame of the input.
 
     Args:
         backbone: encoder whose ``forward(points (B, N, C))`` returns a dict with ``global`` and
@@ -89,6 +90,8 @@ class PointCompletion(PointTask):
         chamfer: the distance; default CD-L1 (PoinTr's choice).
         input_scale: coordinates are multiplied by it for the network, and its result is divided by
             it. The pre-training saw objects in the unit sphere; those of PCN have radius 0.5.
+        merge_input: the N points of the input are part of the coarse and of the fine cloud, in the
+            loss too, so that the head learns what is missing (PoinTr's code does the same).
         **kwargs: see :class:`PointTask`.
 
     Raises:
@@ -103,6 +106,7 @@ class PointCompletion(PointTask):
         head: dict,
         chamfer: dict | None = None,
         input_scale: float = 1.0,
+        merge_input: bool = False,
         **kwargs,
     ) -> None:
         super().__init__(backbone, head, **kwargs)
@@ -110,6 +114,7 @@ class PointCompletion(PointTask):
             raise ValueError(f'input_scale must be positive, got {input_scale}')
         self.chamfer = MODELS.build(chamfer or dict(type='ChamferLoss', norm='l1'))
         self.input_scale = input_scale
+        self.merge_input = merge_input
 
     def extract_feat(self, inputs: dict[str, Tensor], data_samples=None) -> dict[str, Tensor]:
         """Features of the encoder for the scaled ``points`` (B, N, C)."""
@@ -120,9 +125,19 @@ class PointCompletion(PointTask):
     def run_head(
         self, features: dict, points: Tensor, data_samples=None
     ) -> tuple[Tensor | None, Tensor]:
-        """``coarse`` (B, M, 3) or None, and ``fine`` (B, M * K, 3), in the frame of the input."""
-        coarse, fine = self.head(features)
-        return None if coarse is None else coarse / self.input_scale, fine / self.input_scale
+        """``coarse`` (B, M, 3) or None, and ``fine`` (B, M * K, 3), in the frame of the input.
+
+        With ``merge_input`` both have N more points, those of the input, at their end.
+        """
+        return tuple(
+            cloud if cloud is None else self._to_frame(cloud, points)
+            for cloud in self.head(features)
+        )
+
+    def _to_frame(self, cloud: Tensor, points: Tensor) -> Tensor:
+        """A cloud of the head in the frame of the input, with the input where it is merged."""
+        cloud = cloud / self.input_scale
+        return torch.cat([cloud, points[..., :3].to(cloud.dtype)], 1) if self.merge_input else cloud
 
     def get_loss(self, output: tuple, data_samples: list[PretrainDataSample] | None) -> dict:
         """``loss_fine`` and, with an upsampler, ``loss_coarse``: scalars.

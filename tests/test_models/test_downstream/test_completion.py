@@ -105,6 +105,16 @@ def test_input_scale_is_undone():
         build(input_scale=0)
 
 
+def test_input_is_part_of_the_result():
+    plain, merged = build(input_scale=2.0).eval(), build(input_scale=2.0, merge_input=True).eval()
+    merged.load_state_dict(plain.state_dict())
+    data = plain.data_preprocessor(batch())
+    points = data['inputs']['points']
+    for alone, both in zip(plain(**data), merged(**data)):
+        torch.testing.assert_close(both, torch.cat([alone, points], dim=1))
+    assert merged(**data, mode='predict')[0].pred_points.shape == (96 + 64, 3)
+
+
 def test_bad_input():
     model = build()
     data = model.data_preprocessor(batch())
