@@ -18,6 +18,7 @@ module                 what it mends
 ``allocator``          memory that training on the CPU would give back and ask for at each step
 ``cpu_switch``         the switch of the last four: :func:`set_cpu_ops`, ``MM3D_CPU_OPS``
 ``spconv_layout``      loading spconv 2 kernels whose state dict lost its version
+``numpy_names``        mmdet3d's ``ObjectSample`` beside NumPy 1.24 to 1.26
 ``optional``           :func:`require`, one clear error for a missing optional package
 ``kaolin``             ``require_kaolin``: a Kaolin that really draws, or what to install
 =====================  ===========================================================================
@@ -39,6 +40,7 @@ from . import (  # noqa: E402
     kitti_eval_cpu,
     mmcv_cpu,
     mmdet3d_cpu,
+    numpy_names,
     spconv_cpu,
     spconv_layout,
     torchvision_ops,
@@ -99,6 +101,7 @@ def apply(cpu_ops: str | None = None) -> None:
     when_imported('mmcv.ops.sparse_ops', after=mmcv_cpu.mend_sparse)
     for part in ('datasets', 'evaluation'):
         when_imported(f'mmdet3d.{part}', before=mmdet3d_cpu.check_kits)
+    when_imported('mmdet3d.datasets.transforms.dbsampler', after=numpy_names.mend_long)
     when_imported('mmdet3d.models', after=allocator.mend_allocator)
     when_imported(
         'mmdet3d.models.data_preprocessors.data_preprocessor', after=mmdet3d_cpu.mend_voxelize

@@ -1,6 +1,8 @@
 """The info files of mmdet3d 1.4 from a folder in KITTI's layout.
 
-mmdet3d's own converter needs the nuScenes devkit to be installed; this one needs NumPy and Pillow.
+The same entries as mmdet3d's own converter writes, which is a script beside its package. One
+figure differs a little: ``num_lidar_pts`` counts in the box as it is labelled, in the camera frame,
+and not in an upright copy of it in the LiDAR frame.
 """
 
 from __future__ import annotations

@@ -21,3 +21,28 @@ model = dict(
     decode_head=dict(fp_channels=((1152, 512, 256, 128),)),
 )
 custom_hooks = [dict(type='mm3dpretrain.LoadReportHook')]
+
+# mmdet3d 1.4 leaves PointSegClassMapping out of this pipeline: its evaluation would compare classes
+# (0 to 19) with the NYU40 labels of the files (1 to 40)
+test_pipeline = [
+    dict(
+        type='LoadPointsFromFile',
+        coord_type='DEPTH',
+        shift_height=False,
+        use_color=True,
+        load_dim=6,
+        use_dim=[0, 1, 2, 3, 4, 5],
+    ),
+    dict(
+        type='LoadAnnotations3D',
+        with_bbox_3d=False,
+        with_label_3d=False,
+        with_mask_3d=False,
+        with_seg_3d=True,
+    ),
+    dict(type='PointSegClassMapping'),
+    dict(type='NormalizePointsColor', color_mean=None),
+    dict(type='Pack3DDetInputs', keys=['points']),
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -56,9 +56,7 @@ class RemoveNearest(BaseTransform):
         points = results['points']
         ratio = results.get('crop_ratio')
         if ratio is None:
-            ratio = (
-                np.random.uniform(*self.ratio)
-            )
+            ratio = np.random.uniform(*self.ratio)
         remove = int(len(points) * ratio)
         if not 0 < remove < len(points):
             raise ValueError(f'cannot remove {ratio:.2f} of {len(points)} points')

@@ -58,7 +58,7 @@ def build(name: str, checkpoint, **model):
 
 def room(seed: int = 0, num_points: int = 2048, channels: int = 4):
     """Points around two boxes, the inputs and data sample of an indoor detector."""
-    from mmdet3d.structures import Det3DDataSample, DepthInstance3DBoxes, PointData
+    from mmdet3d.structures import DepthInstance3DBoxes, Det3DDataSample, PointData
     from mmengine.structures import InstanceData
 
     generator = torch.Generator().manual_seed(seed)

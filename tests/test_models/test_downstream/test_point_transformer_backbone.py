@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mm3dpretrain.models.encoders import PointTransformer
 from mm3dpretrain.models.downstream import PointTransformerBackbone
+from mm3dpretrain.models.encoders import PointTransformer
 from mm3dpretrain.models.utils.feature_propagation import (
     FeaturePropagation,
     interpolate_features,
