@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mm3dpretrain.ops.mesh_kernels import _compile
+from mm3dpretrain.ops.mesh_kernels import compile_loop
 
 DEFAULT_COLOR = (178, 178, 184)
 # repetitions of a texture; beyond it the place in it has no digits left
@@ -121,7 +121,7 @@ def surface_colors(
     return SurfaceColors(face, vertex, uv, face_texture, texels, table)
 
 
-@_compile
+@compile_loop
 def color_at(f, b0, b1, b2, faces, face, vertex, uv, face_texture, texels, table):
     """Colour in [0, 255] at the barycentric weights of face ``f``; see :class:`SurfaceColors`."""
     i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -153,7 +153,7 @@ def color_at(f, b0, b1, b2, faces, face, vertex, uv, face_texture, texels, table
     return red, green, blue
 
 
-@_compile
+@compile_loop
 def _colors_at(face_index, bary, faces, face, vertex, uv, face_texture, texels, table, out):
     for n in range(len(face_index)):
         out[n] = color_at(

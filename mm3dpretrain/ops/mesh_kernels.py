@@ -20,7 +20,7 @@ FLAT = 1e-14
 TINY = 1e-12
 
 
-def _compile(function: Callable) -> Callable:
+def compile_loop(function: Callable) -> Callable:
     """Compile at the first call, without the GIL, and keep the machine code on disk if possible."""
     try:
         return numba.njit(nogil=True, cache=True, error_model='numpy')(function)
@@ -28,7 +28,7 @@ def _compile(function: Callable) -> Callable:
         return numba.njit(nogil=True, error_model='numpy')(function)
 
 
-@_compile
+@compile_loop
 def corner_edges(points, faces, f, perspective, h, edge):
     """Homogeneous corners ``h`` (3, 3) and edge functions ``edge`` (3, 3) of face f.
 
@@ -55,7 +55,7 @@ def corner_edges(points, faces, f, perspective, h, edge):
     return det if abs(det) > FLAT * size else 0.0
 
 
-@_compile
+@compile_loop
 def draw_faces(points, faces, perspective, near, far, facing, face_index, depth):
     """Draw one view into ``face_index`` and ``depth`` (H, W), filled with -1 and inf.
 
@@ -139,7 +139,7 @@ def draw_faces(points, faces, perspective, near, far, facing, face_index, depth)
                 face_index[i, j] = f
 
 
-@_compile
+@compile_loop
 def barycentric(points, faces, perspective, face_index, bary):
     """Weights of the corners of the visible faces, into ``bary`` (H, W, 3), filled with 0."""
     height, width = face_index.shape
@@ -159,7 +159,7 @@ def barycentric(points, faces, perspective, face_index, bary):
                 bary[i, j, k] /= total
 
 
-@_compile
+@compile_loop
 def find_faces(start, stop, views, perspective, near, far, points, faces, facing, index):
     height, width = index.shape[1:]
     depth = np.empty((height, width))
@@ -169,7 +169,7 @@ def find_faces(start, stop, views, perspective, near, far, points, faces, facing
         draw_faces(points[s], faces[s // views], perspective, near, far, facing[s], index[s], depth)
 
 
-@_compile
+@compile_loop
 def interpolate(
     start, stop, views, perspective, points, faces, index, features, feature_rows,
     depth, bary, rendered,
@@ -207,7 +207,7 @@ def interpolate(
                     )
 
 
-@_compile
+@compile_loop
 def interpolate_backward(
     start, stop, views, perspective, points, faces, index, features, feature_rows,
     grad_depth, grad_bary, grad_rendered, grad_points, grad_features,
@@ -258,17 +258,17 @@ def interpolate_backward(
                             grad_points[s, p, x] += g
 
 
-@_compile
+@compile_loop
 def _first(edge, size):
     return int(math.ceil(min(max(edge, 0.0), size)))
 
 
-@_compile
+@compile_loop
 def _last(edge, size):
     return int(math.floor(min(max(edge, -1.0), size - 1.0)))
 
 
-@_compile
+@compile_loop
 def _reach(s, f, perspective, boxlen, points, image, faces, inside, facing, shape, corner, h, edge):
     """Pixels (i0, i1, j0, j1) that a face reaches, with its corners put into ``corner``."""
     height, width = shape
@@ -292,7 +292,7 @@ def _reach(s, f, perspective, boxlen, points, image, faces, inside, facing, shap
     return 0, -1, 0, -1
 
 
-@_compile
+@compile_loop
 def _distance(corner, x, y):
     """Squared distance to the outline, the nearest edge, and how far along it."""
     best, which, where = np.inf, 0, 0.0
@@ -312,7 +312,7 @@ def _distance(corner, x, y):
     return best, which, where
 
 
-@_compile
+@compile_loop
 def soft_mask(
     start, stop, views, perspective, sigmainv, boxlen, knum,
     image, points, faces, index, inside, facing, clear,
@@ -337,7 +337,7 @@ def soft_mask(
                     clear[s, i, j] *= max(-math.expm1(-sigmainv * d2), TINY)
 
 
-@_compile
+@compile_loop
 def soft_mask_backward(
     start, stop, views, perspective, sigmainv, boxlen, knum,
     image, points, faces, index, inside, facing, clear, grad_clear, grad_image,

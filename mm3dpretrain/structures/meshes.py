@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def _tensor(values) -> Tensor:
+    """Tensor of a tensor, array or nested list."""
+    if isinstance(values, np.ndarray):
+        # Torch knows few unsigned dtypes. Views may have negative strides, as of reversed faces, or
+        # be read-only: a copy has neither.
+        return torch.from_numpy(np.array(values, np.int64 if values.dtype.kind == 'u' else None))
+    return torch.as_tensor(values)
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -83,7 +93,7 @@ class Meshes:
             raise ValueError('Meshes.from_list needs at least one mesh')
         pairs = []
         for sample, (vertices, faces) in enumerate(meshes):
-            vertices, faces = torch.as_tensor(vertices), torch.as_tensor(faces)
+            vertices, faces = _tensor(vertices), _tensor(faces)
             if vertices.dim() != 2 or vertices.shape[-1] != 3:
                 raise ValueError(
                     f'vertices of sample {sample}: {tuple(vertices.shape)}, not (P, 3)'
@@ -93,6 +103,7 @@ class Meshes:
                     f'faces of sample {sample}: {faces.dtype} {tuple(faces.shape)}, '
                     'not integers (F, 3)'
                 )
+            faces = faces.to(vertices.device, torch.int64)
             # checked here, as padding would make room for indices that do not exist
             wrong = ((faces < 0) | (faces >= len(vertices))).any(-1)
             if bool(wrong.any()):
@@ -102,7 +113,7 @@ class Meshes:
                     f'{faces[index].tolist()}, but there are {len(vertices)} vertices '
                     f'({int(wrong.sum())} such faces)'
                 )
-            pairs.append((vertices, faces.to(vertices.device, torch.int64)))
+            pairs.append((vertices, faces))
         return cls(
             torch.nn.utils.rnn.pad_sequence([v for v, _ in pairs], batch_first=True),
             torch.nn.utils.rnn.pad_sequence(
@@ -136,8 +147,10 @@ class Meshes:
         return corners * self.valid_faces[..., None, None]
 
     def _face_vectors(self) -> Tensor:
-        """Normals (B, F, 3) times area, in an arbitrary unit of each sample."""
+        """Normals (B, F, 3) times area, in an arbitrary unit of each sample, float32 or 64."""
         corners = self.corners()
+        if corners.dtype != torch.float64:  # squares of areas leave the range of half precision
+            corners = corners.float()
         edges = corners[:, :, 1:] - corners[:, :, :1]
         # the squares of a very small or large mesh would leave the range of single precision
         extent = edges.detach().abs().flatten(1).amax(1) if edges.numel() else edges.new_ones(1)
@@ -148,7 +161,7 @@ class Meshes:
 
     def face_normals(self) -> Tensor:
         """Unit normals (B, F, 3) on the front side; 0 for padding and faces without area."""
-        return _unit(self._face_vectors())
+        return _unit(self._face_vectors()).to(self.vertices.dtype)
 
     def vertex_normals(self) -> Tensor:
         """Unit normals (B, P, 3): of the faces around the vertex, weighted by their area.
@@ -167,4 +180,4 @@ class Meshes:
         total = total.index_add(
             0, index.reshape(-1), vectors[:, :, None].expand(-1, -1, 3, -1).reshape(-1, 3)
         )
-        return _unit(total).reshape(batch, num, 3)
+        return _unit(total).reshape(batch, num, 3).to(self.vertices.dtype)

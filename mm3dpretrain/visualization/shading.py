@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mm3dpretrain.datasets.mesh_colors import color_at, surface_colors
-from mm3dpretrain.ops.mesh_kernels import _compile
+from mm3dpretrain.ops.mesh_kernels import compile_loop
 from mm3dpretrain.ops.rasterize import check_mesh, face_normals, rasterize_mesh
 from mm3dpretrain.structures.cameras import Cameras
 
@@ -35,7 +35,7 @@ class MeshViews(NamedTuple):
     normals: np.ndarray
 
 
-@_compile
+@compile_loop
 def _toward(f, b0, b1, b2, vertices, faces, normals, eye, perspective):
     """Normal of a face on the side of the viewer, and its cosine with the way to the eye."""
     x, y, z = eye[0], eye[1], eye[2]
@@ -55,7 +55,7 @@ def _toward(f, b0, b1, b2, vertices, faces, normals, eye, perspective):
     return nx, ny, nz, facing
 
 
-@_compile
+@compile_loop
 def _shade(
     index, bary, vertices, faces, normals, eye, perspective, lights, lamp, paper, opaque, factor,
     face_color, vertex_color, uv, face_texture, texels, table, rgb, alpha,
@@ -98,7 +98,7 @@ def _shade(
             alpha[i, j] = np.uint8(np.rint(255.0 * covered / samples))
 
 
-@_compile
+@compile_loop
 def _view_normals(index, bary, vertices, faces, normals, eye, perspective, out):
     for i in range(index.shape[0]):
         for j in range(index.shape[1]):

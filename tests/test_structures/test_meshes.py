@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from mesh_scenes import box, sphere
@@ -18,6 +19,32 @@ def test_from_list_pads():
     assert meshes.valid_faces.sum(1).tolist() == [12, 80]
     assert torch.equal(meshes.corners()[0, :12], small[0][small[1]])
     assert (meshes.corners()[0, 12:] == 0).all()
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.uint32, np.uint64, np.int32])
+def test_from_list_takes_arrays_of_any_integers(dtype):
+    vertices, faces = box([0] * 3, [1] * 3)
+    meshes = Meshes.from_list([(vertices.numpy(), faces.numpy().astype(dtype))])
+    assert torch.equal(meshes.faces[0], faces)
+
+
+def test_from_list_takes_reversed_and_read_only_arrays():
+    vertices, faces = box([0] * 3, [1] * 3)
+    reversed_faces = faces.numpy()[:, ::-1]
+    reversed_faces.flags.writeable = False
+    meshes = Meshes.from_list([(vertices.numpy(), reversed_faces)])
+    assert torch.equal(meshes.faces[0], faces.flip(1))
+
+
+def test_normals_in_half_precision_are_those_of_single_precision():
+    # areas of 2e-7 of the extent, whose squares half precision does not know
+    vertices = torch.tensor([[0, 0, 0], [5e-4, 0, 0], [0, 5e-4, 0], [1, 0, 0], [0, 1, 1]]).half()
+    faces = torch.tensor([[[0, 1, 2], [0, 3, 4]]])
+    meshes = Meshes(vertices[None], faces)
+    for name in ('face_normals', 'vertex_normals'):
+        found, expected = (getattr(m, name)() for m in (meshes, meshes.to(dtype=torch.float32)))
+        assert found.dtype == torch.float16 and torch.equal(found, expected.half())
+    assert torch.equal(meshes.face_normals()[0, 0], torch.tensor([0, 0, 1]).half())
 
 
 def test_gradients_reach_the_listed_vertices():

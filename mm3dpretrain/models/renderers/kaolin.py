@@ -9,8 +9,8 @@ from mm3dpretrain.compat.kaolin import require_kaolin
 from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras, Meshes
 
-from .base import BaseRenderer, RenderOutput
-from .mesh import _feature_table
+from .base import BaseRenderer, RenderOutput, at_least_float32, full_precision
+from .mesh import feature_table
 from .silhouette import SoftSilhouette
 
 # outside the picture ([-1, 1]) by more than any soft edge reaches
@@ -122,7 +122,8 @@ class KaolinMeshRenderer(BaseRenderer):
     orders faces by 1 / depth, which is linear in the plane. Whatever the number of features, Kaolin
     draws three channels. Gradients with respect to positions come from its backward kernels.
 
-    The kernels compute in the precision of the vertices. In single precision, faces that reach
+    The kernels compute in the precision of the vertices, at least single, also under autocast. In
+    single precision, faces that reach
     thousands of pictures beyond the border lose accuracy: choose ``near`` no smaller than needed.
 
     Args:
@@ -172,12 +173,22 @@ class KaolinMeshRenderer(BaseRenderer):
         if not isinstance(geometry, Meshes):
             raise ValueError(f'KaolinMeshRenderer draws Meshes, got {type(geometry).__name__}')
         kaolin = require_kaolin(geometry.device)
+        with full_precision(geometry.device):
+            geometry = geometry.to(dtype=at_least_float32(geometry.vertices.dtype))
+            return self._render(kaolin, geometry, cameras, features)
+
+    def _render(
+        self, kaolin, geometry: Meshes, cameras: Cameras, features: Tensor | None
+    ) -> RenderOutput:
         batch, dtype = len(geometry), geometry.vertices.dtype
-        table, rows = _feature_table(features, geometry.vertices, geometry.faces, dtype)
+        table, rows = feature_table(features, geometry.vertices, geometry.faces, dtype)
         cameras = cameras.to(geometry.device, dtype).expand(batch)
         views, (height, width) = cameras.num_views, cameras.image_size
         if not bool(geometry.valid_faces.any()):
-            empty = geometry.vertices.new_zeros(batch, views, height, width)
+            # the sum keeps the graph, so that a loss can be sent back through empty pictures too
+            empty = 0 * geometry.vertices.sum() + geometry.vertices.new_zeros(
+                batch, views, height, width
+            )
             rendered = (
                 None
                 if features is None
@@ -192,7 +203,10 @@ class KaolinMeshRenderer(BaseRenderer):
         corners = _gather(points.flatten(0, 1), geometry.faces.repeat_interleave(views, 0))
         weights, face, left = clip_near(corners, self.near)
         valid = geometry.valid_faces.repeat_interleave(views, 0)[:, face] & left
-        cut = weights @ corners[:, face]
+        # what is padding or behind the camera has no place in the picture: one in front of it keeps
+        # the division by depth, and its gradient, finite
+        harmless = corners.new_tensor([0.0, 0.0, self.near])
+        cut = torch.where(valid[..., None, None], weights @ corners[:, face], harmless)
         soft, weight, index = self._draw(kaolin, cut, weights, valid, cameras)
 
         index = torch.where(index >= 0, face[index.clamp(min=0)], index)

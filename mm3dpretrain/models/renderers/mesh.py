@@ -12,7 +12,7 @@ from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras, Meshes
 
 from . import mesh_torch
-from .base import BaseRenderer, RenderOutput
+from .base import BaseRenderer, RenderOutput, at_least_float32
 from .silhouette import SoftSilhouette
 
 BACKENDS = ('auto', 'numba', 'torch', 'naive')
@@ -92,8 +92,8 @@ class MeshRenderer(BaseRenderer):
         if not isinstance(geometry, Meshes):
             raise ValueError(f'MeshRenderer draws Meshes, got {type(geometry).__name__}')
         vertices, faces = geometry.vertices, geometry.faces
-        dtype = vertices.dtype if vertices.dtype == torch.float64 else torch.float32
-        table, rows = _feature_table(features, vertices, faces, dtype)
+        dtype = at_least_float32(vertices.dtype)
+        table, rows = feature_table(features, vertices, faces, dtype)
         batch = len(geometry)
         cameras = cameras.to(vertices.device, torch.float64).expand(batch)
         views, size = cameras.num_views, cameras.image_size
@@ -182,10 +182,20 @@ def _project(vertices: Tensor, cameras: Cameras) -> Tensor:
     return torch.stack([u, v, z], -1)
 
 
-def _feature_table(
+def feature_table(
     features: Tensor | None, vertices: Tensor, faces: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Features as a table (B, R, C), and its rows (B, F, 3) at the corners of the faces."""
+    """Features as a table (B, R, C), and its rows (B, F, 3) at the corners of the faces.
+
+    Args:
+        features: (B, P, C) of vertices, (B, F, 3, C) of corners, or None for C = 0.
+        vertices: (B, P, 3).
+        faces: int64 (B, F, 3).
+        dtype: of the table.
+
+    Raises:
+        ValueError: for features of a wrong shape.
+    """
     batch, num_faces = faces.shape[:2]
     if features is None:
         return vertices.new_zeros(batch, vertices.shape[1], 0, dtype=dtype), faces

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from mm3dpretrain.ops import mesh_kernels
 
-from .splat_cpu import _arrays, _in_threads
+from .splat_cpu import as_arrays, in_threads
 
 
 class _Interpolate(torch.autograd.Function):
@@ -25,8 +25,8 @@ class _Interpolate(torch.autograd.Function):
         ctx.settings = (pictures // len(faces), perspective)
         inputs = (points, faces, index, features, feature_rows)
         ctx.save_for_backward(*inputs)
-        arrays = _arrays(*inputs, depth, bary, rendered)
-        _in_threads(mesh_kernels.interpolate, pictures, *ctx.settings, *arrays)
+        arrays = as_arrays(*inputs, depth, bary, rendered)
+        in_threads(mesh_kernels.interpolate, pictures, *ctx.settings, *arrays)
         return depth, bary, rendered
 
     @staticmethod
@@ -39,10 +39,10 @@ class _Interpolate(torch.autograd.Function):
         grad_features = features.new_zeros(
             len(points), features.shape[1], features.shape[2] if wanted else 0
         )
-        arrays = _arrays(
+        arrays = as_arrays(
             *ctx.saved_tensors, grad_depth, grad_bary, grad_rendered, grad_points, grad_features
         )
-        _in_threads(mesh_kernels.interpolate_backward, len(points), *ctx.settings, *arrays)
+        in_threads(mesh_kernels.interpolate_backward, len(points), *ctx.settings, *arrays)
         views = ctx.settings[0]
         grad_features = grad_features.unflatten(0, (-1, views)).sum(1) if wanted else None
         return grad_points, grad_features, None, None, None, None, None
@@ -62,8 +62,8 @@ def find_faces(
     pictures = len(points)
     index = torch.empty(pictures, *image_size, dtype=torch.int64)
     views = pictures // max(len(faces), 1)
-    arrays = _arrays(points, faces, facing, index)
-    _in_threads(mesh_kernels.find_faces, pictures, views, perspective, near, far, *arrays)
+    arrays = as_arrays(points, faces, facing, index)
+    in_threads(mesh_kernels.find_faces, pictures, views, perspective, near, far, *arrays)
     return index
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mm3dpretrain.structures import Cameras, Meshes
 
-from .base import RenderOutput
+from .base import RenderOutput, full_precision
 from .mesh_torch import gather_corners
 
 MODES = ('lambert', 'headlight', 'normals', 'depth')
@@ -119,8 +119,15 @@ def _rotate(rotation: Tensor, vectors: Tensor) -> Tensor:
 def _directions_to_camera(cameras: Cameras) -> Tensor:
     """Unit vectors (B, V, 3, H, W) in the world, from every pixel's surface to the camera."""
     shape = (len(cameras), cameras.num_views, *cameras.image_size)
-    near = cameras.unproject(cameras.extrinsics.new_full(shape, 1.0))
-    far = cameras.unproject(cameras.extrinsics.new_full(shape, 2.0))
+    # A direction does not depend on where the camera stands. Without its position nothing is lost
+    # to rounding, be it millions of units away.
+    at_origin = cameras.extrinsics.new_tensor([1.0, 1.0, 1.0, 0.0])
+    cameras = Cameras(
+        cameras.extrinsics * at_origin, cameras.intrinsics, cameras.image_size, cameras.projection
+    )
+    with full_precision(cameras.device):
+        near = cameras.unproject(cameras.extrinsics.new_full(shape, 1.0))
+        far = cameras.unproject(cameras.extrinsics.new_full(shape, 2.0))
     return torch.nn.functional.normalize(near - far, dim=-1).permute(0, 1, 4, 2, 3)
 
 

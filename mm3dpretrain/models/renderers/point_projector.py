@@ -9,6 +9,8 @@ from torch import Tensor
 from mm3dpretrain.registry import TASK_UTILS
 from mm3dpretrain.structures import Cameras
 
+from .base import at_least_float32, full_precision
+
 
 @TASK_UTILS.register_module()
 class PointProjector:
@@ -75,7 +77,8 @@ class PointProjector:
             lengths: int64 (B,), number of real points of each sample; what follows is padding.
 
         Returns:
-            ``uv`` (B, V, N, 2) in pixels of the cameras, ``z`` (B, V, N), and bool (B, V, N):
+            ``uv`` (B, V, N, 2) in pixels of the cameras, ``z`` (B, V, N), in at least single
+            precision, and bool (B, V, N):
             z > 0, inside the picture, and ``|z - depth(uv)|`` below the tolerance. Without a
             measured depth a point is not visible.
 
@@ -85,6 +88,7 @@ class PointProjector:
         if points.dim() != 3 or points.shape[-1] != 3:
             raise ValueError(f'points must be (B, N, 3), got {tuple(points.shape)}')
         batch, num = points.shape[:2]
+        points = points.to(at_least_float32(points.dtype))
         cameras = cameras.to(points.device, points.dtype).expand(batch)
         uv, z = cameras.project(points)
         height, width = cameras.image_size
@@ -173,13 +177,16 @@ class PointProjector:
         grid = (uv / size * 2 - 1).clamp(-1e3, 1e3)
         if visible is not None:
             grid = torch.where(visible[..., None], grid, torch.zeros_like(grid))
+        # In half precision positions would be off by pixels, and torch reads beyond the map on the
+        # CPU.
+        dtype = at_least_float32(feature_map.dtype)
         sampled = F.grid_sample(
-            feature_map.flatten(0, 1),
-            grid.flatten(0, 1)[:, :, None].to(feature_map.dtype),
+            feature_map.flatten(0, 1).to(dtype),
+            grid.flatten(0, 1)[:, :, None].to(dtype),
             padding_mode=self.padding,
             align_corners=self.align_corners,
         )
-        sampled = sampled.squeeze(-1).mT.unflatten(0, uv.shape[:2])
+        sampled = sampled.to(feature_map.dtype).squeeze(-1).mT.unflatten(0, uv.shape[:2])
         return sampled if visible is None else sampled * visible[..., None]
 
     def scatter(self, features: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,11 +224,13 @@ class PointProjector:
             cameras: of batch B or 1.
 
         Returns:
-            (B, V, h, w, 3) in the world frame, 0 where nothing was measured, and bool
-            (B, V, h, w), where something was.
+            (B, V, h, w, 3) in the world frame, 0 where nothing was measured, in at least single
+            precision, and bool (B, V, h, w), where something was.
         """
+        depth = depth.to(at_least_float32(depth.dtype))
         cameras = cameras.to(depth.device, depth.dtype).expand(len(depth))
-        points = cameras.rescale(tuple(depth.shape[-2:])).unproject(depth)
+        with full_precision(depth.device):
+            points = cameras.rescale(tuple(depth.shape[-2:])).unproject(depth)
         mask = depth > 0
         return torch.where(mask[..., None], points, torch.zeros_like(points)), mask
 
@@ -313,9 +322,12 @@ def transform_cameras(
     pad_size = pad_size or image_size
     if pad_size[0] < image_size[0] or pad_size[1] < image_size[1]:
         raise ValueError(f'pad_size {pad_size} is smaller than image_size {image_size}')
-    change = torch.tensor([[scale[0], 0, -crop[0]], [0, scale[1], -crop[1]], [0, 0, 1.0]])
-    if flip:
-        mirror = torch.tensor([[-1.0, 0, image_size[1]], [0, 1, 0], [0, 0, 1]])
-        change = mirror @ change
-    intrinsics = change.to(cameras.intrinsics) @ cameras.intrinsics
+    change = cameras.intrinsics.new_tensor(
+        [[scale[0], 0, -crop[0]], [0, scale[1], -crop[1]], [0, 0, 1.0]]
+    )
+    with full_precision(cameras.device):
+        if flip:
+            mirror = [[-1.0, 0, image_size[1]], [0, 1, 0], [0, 0, 1]]
+            change = cameras.intrinsics.new_tensor(mirror) @ change
+        intrinsics = change @ cameras.intrinsics
     return Cameras(cameras.extrinsics, intrinsics, tuple(pad_size), cameras.projection)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras
 
-from .base import BaseRenderer, RenderOutput
+from .base import BaseRenderer, RenderOutput, at_least_float32, full_precision
 from .p2i import find_winners, p2i_max
 from .splat_naive import splat_naive
 from .splat_torch import resolve_backend, splat_torch, winner_weight
@@ -161,11 +160,8 @@ class PointSplatRenderer(BaseRenderer):
                 f'features must be (B, N, C) with B, N = {tuple(points.shape[:2])}, '
                 f'got {tuple(features.shape)}'
             )
-        # half precision cannot tell neighbouring pixels of a large picture apart
-        autocasts = points.device.type in ('cpu', 'cuda')
-        with torch.autocast(points.device.type, enabled=False) if autocasts else nullcontext():
-            if points.dtype not in (torch.float32, torch.float64):
-                points = points.float()
+        with full_precision(points.device):
+            points = points.to(at_least_float32(points.dtype))
             if features is not None:
                 features = features.to(points.dtype)
             return self._render(points, cameras, features, self._real(points, lengths))
@@ -191,12 +187,11 @@ class PointSplatRenderer(BaseRenderer):
     def _render(
         self, points: Tensor, cameras: Cameras, features: Tensor | None, real: Tensor
     ) -> RenderOutput:
-        batch, num = points.shape[:2]
-        cameras = cameras.to(points.device, points.dtype).expand(batch)
+        cameras = cameras.to(points.device, points.dtype).expand(len(points))
         points = torch.where(real[..., None], points, torch.zeros_like(points))
         uv, z = cameras.project(points)
         valid = (z >= self.near) & (z <= self.far) & real[:, None] & uv.isfinite().all(-1)
-        if num and not bool(valid.any()):
+        if z.numel() and not bool(valid.any()):
             warnings.warn(
                 f'no point lies between near={self.near:g} and far={self.far:g} of any camera '
                 f'(depths from {z.min().item():.4g} to {z.max().item():.4g}): all pictures are '

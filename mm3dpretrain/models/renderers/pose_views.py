@@ -12,7 +12,7 @@ import torch
 from mm3dpretrain.registry import TASK_UTILS
 from mm3dpretrain.structures import Cameras
 
-from .views import _Views
+from .views import ViewSet
 
 ArrayOrFile = np.ndarray | torch.Tensor | Sequence | str | os.PathLike
 
@@ -83,7 +83,7 @@ def pose_views(
 
 
 @TASK_UTILS.register_module()
-class PoseViews(_Views):
+class PoseViews(ViewSet):
     """:func:`pose_views` from a config; takes its arguments."""
 
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from mm3dpretrain.ops import mesh_kernels
 
-from .splat_cpu import _arrays, _in_threads
+from .splat_cpu import as_arrays, in_threads
 
 if TYPE_CHECKING:
     from .silhouette import SoftSilhouette
@@ -28,7 +28,7 @@ class _SoftMask(torch.autograd.Function):
         clear = (index < 0).to(image.dtype)
         inputs = (image, points, faces, index, inside, facing, clear)
         ctx.settings = (views, perspective, settings.sigmainv, settings.boxlen, settings.knum)
-        _in_threads(mesh_kernels.soft_mask, len(points), *ctx.settings, *_arrays(*inputs))
+        in_threads(mesh_kernels.soft_mask, len(points), *ctx.settings, *as_arrays(*inputs))
         ctx.save_for_backward(*inputs)
         return 1 - clear
 
@@ -37,8 +37,8 @@ class _SoftMask(torch.autograd.Function):
     def backward(ctx, grad_mask):
         saved = ctx.saved_tensors
         grad_image = torch.zeros_like(saved[0], memory_format=torch.contiguous_format)
-        arrays = _arrays(*saved, -grad_mask, grad_image)
-        _in_threads(mesh_kernels.soft_mask_backward, len(grad_image), *ctx.settings, *arrays)
+        arrays = as_arrays(*saved, -grad_mask, grad_image)
+        in_threads(mesh_kernels.soft_mask_backward, len(grad_image), *ctx.settings, *arrays)
         return (grad_image, *(None,) * 7)
 
 

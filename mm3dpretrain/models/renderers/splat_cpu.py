@@ -365,7 +365,7 @@ def _winners_backward(
                     grad_inv_radius[s, k, 1] += gq * dv * dv / sv
 
 
-def _in_threads(function: Callable, num_pictures: int, *args) -> None:
+def in_threads(function: Callable, num_pictures: int, *args) -> None:
     """Call ``function(start, stop, *args)`` on blocks of pictures in torch's number of threads.
 
     Plain threads around loops that release the GIL, rather than numba's own parallel loops: those
@@ -384,7 +384,7 @@ def _in_threads(function: Callable, num_pictures: int, *args) -> None:
         job.result()
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+def as_arrays(*tensors: Tensor) -> list[np.ndarray]:
     return [t.detach().contiguous().numpy() for t in tensors]
 
 
@@ -404,7 +404,7 @@ class _Splat(torch.autograd.Function):
         ctx.settings = (views, _KERNEL_IDS[kernel], inv_tolerance, FRONT_WEIGHT)
         inputs = (uv, z, inv_radius, order, count, features)
         maps = (depth, mask, index, inv_total, rendered)
-        _in_threads(_forward, pictures, *ctx.settings, *_arrays(*inputs, *maps))
+        in_threads(_forward, pictures, *ctx.settings, *as_arrays(*inputs, *maps))
         ctx.save_for_backward(*inputs, *maps)
         ctx.mark_non_differentiable(index)
         return depth, mask, index, rendered
@@ -419,8 +419,8 @@ class _Splat(torch.autograd.Function):
         ]
         channels = features.shape[2] if ctx.needs_input_grad[4] else 0
         grad_features = z.new_zeros(*z.shape, channels)
-        arrays = _arrays(*saved, grad_depth, grad_mask, grad_rendered, *grads, grad_features)
-        _in_threads(_backward, len(z), *ctx.settings, *arrays)
+        arrays = as_arrays(*saved, grad_depth, grad_mask, grad_rendered, *grads, grad_features)
+        in_threads(_backward, len(z), *ctx.settings, *arrays)
         views = ctx.settings[0]
         if channels:
             grad_features = grad_features.unflatten(0, (-1, views)).sum(1)
@@ -459,8 +459,8 @@ def winners_cpu(
     best = background.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
     winner = torch.full(best.shape, -1, dtype=torch.int32)
     views = len(uv) // max(1, len(values))
-    arrays = _arrays(uv, inv_radius, valid, values, best, winner)
-    _in_threads(_winners, len(uv), views, _KERNEL_IDS[kernel], *arrays)
+    arrays = as_arrays(uv, inv_radius, valid, values, best, winner)
+    in_threads(_winners, len(uv), views, _KERNEL_IDS[kernel], *arrays)
     return best.permute(0, 3, 1, 2), winner.permute(0, 3, 1, 2)
 
 
@@ -472,6 +472,6 @@ def winners_backward_cpu(
     grads = [torch.zeros(t.shape, dtype=t.dtype) for t in (uv, inv_radius)]
     grads.append(values.new_zeros(len(uv), *values.shape[1:]))
     planes = (t.permute(0, 2, 3, 1) for t in (winner, grad))
-    arrays = _arrays(uv, inv_radius, values, *planes, *grads)
-    _in_threads(_winners_backward, len(uv), views, _KERNEL_IDS[kernel], *arrays)
+    arrays = as_arrays(uv, inv_radius, values, *planes, *grads)
+    in_threads(_winners_backward, len(uv), views, _KERNEL_IDS[kernel], *arrays)
     return grads[0], grads[1], grads[2].unflatten(0, (-1, views)).sum(1)

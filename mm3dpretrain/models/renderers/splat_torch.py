@@ -96,11 +96,11 @@ def splat_torch(
     shape = (num_pictures, height, width)
     rendered = None
     if features is not None:
-        views = num_pictures // features.shape[0]
+        views = num_pictures // max(1, features.shape[0])
         sample = point // (num_points * views)
         row = sample * num_points + point % num_points
         rendered = _Blend.apply(share, features.flatten(0, 1), pixel, row, num_pixels)
-        rendered = rendered.reshape(*shape, -1).permute(0, 3, 1, 2)
+        rendered = rendered.reshape(*shape, features.shape[2]).permute(0, 3, 1, 2)
     index = torch.where(front >= 0, front % max(num_points, 1), -1)
     return depth.reshape(shape), mask.reshape(shape), index.reshape(shape), rendered
 

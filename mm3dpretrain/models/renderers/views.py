@@ -9,12 +9,15 @@ classes of the same names give the same cameras from a config:
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from mm3dpretrain.registry import TASK_UTILS
 from mm3dpretrain.structures import Cameras, look_at
+
+from .base import full_precision
 
 SQRT3 = math.sqrt(3.0)
 
@@ -26,8 +29,8 @@ def _axis(up_axis: str) -> int:
 
 
 def _image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    if isinstance(image_size, int):
-        return image_size, image_size
+    if isinstance(image_size, Integral):
+        return int(image_size), int(image_size)
     height, width = image_size
     return int(height), int(width)
 
@@ -112,8 +115,10 @@ def _look_at_origin(
     scale: float,
     up_axis: str,
 ) -> Cameras:
+    with full_precision(eyes.device):
+        extrinsics = look_at(eyes, up=torch.eye(3)[_axis(up_axis)])[None]
     return Cameras(
-        look_at(eyes, up=torch.eye(3)[_axis(up_axis)])[None],
+        extrinsics,
         make_intrinsics(len(eyes), image_size, projection, fov, scale),
         _image_size(image_size),
         projection,
@@ -261,7 +266,8 @@ def cap_views(
     # area on the sphere is uniform in the cosine of the angle from the middle
     cosine = 1 - (1 - math.cos(math.radians(half_angle))) * draw[1]
     sine = (1 - cosine.square()).clamp(min=0).sqrt()
-    eyes = torch.stack([sine * turn.cos(), sine * turn.sin(), cosine], -1) @ basis
+    with full_precision(basis.device):
+        eyes = torch.stack([sine * turn.cos(), sine * turn.sin(), cosine], -1) @ basis
     eyes = (near + (far - near) * draw[2])[:, None] * eyes
     return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
 
@@ -335,7 +341,7 @@ def random_views(
     return _look_at_origin(eyes, image_size, projection, fov, scale, up_axis)
 
 
-class _Views:
+class ViewSet:
     """A view set with its settings: calling it gives the cameras."""
 
     def __init__(self, **settings) -> None:
@@ -348,7 +354,7 @@ class _Views:
 
 
 @TASK_UTILS.register_module()
-class OrbitViews(_Views):
+class OrbitViews(ViewSet):
     """:func:`orbit_views` from a config; takes its arguments."""
 
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:
@@ -357,7 +363,7 @@ class OrbitViews(_Views):
 
 
 @TASK_UTILS.register_module()
-class CubeCornerViews(_Views):
+class CubeCornerViews(ViewSet):
     """:func:`cube_corner_views` from a config; takes its arguments."""
 
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:
@@ -366,7 +372,7 @@ class CubeCornerViews(_Views):
 
 
 @TASK_UTILS.register_module()
-class RandomViews(_Views):
+class RandomViews(ViewSet):
     """:func:`random_views` from a config; takes its arguments except ``generator``."""
 
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:
@@ -375,7 +381,7 @@ class RandomViews(_Views):
 
 
 @TASK_UTILS.register_module()
-class CapViews(_Views):
+class CapViews(ViewSet):
     """:func:`cap_views` from a config; takes its arguments except ``generator``."""
 
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:
@@ -384,7 +390,7 @@ class CapViews(_Views):
 
 
 @TASK_UTILS.register_module()
-class IcosahedronViews(_Views):
+class IcosahedronViews(ViewSet):
     """:func:`icosahedron_views` from a config; takes its arguments."""
 
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:
@@ -393,7 +399,7 @@ class IcosahedronViews(_Views):
 
 
 @TASK_UTILS.register_module()
-class SpareNetViews(_Views):
+class SpareNetViews(ViewSet):
     """:func:`sparenet_views` from a config; takes its arguments."""
 
     def __call__(self, generator: torch.Generator | None = None) -> Cameras:

@@ -268,6 +268,44 @@ def test_nothing_in_sight(kaolin):
         assert float(output.mask.max()) == 0 and output.features is None
 
 
+@pytest.mark.parametrize('silhouette', [None, {}])
+def test_padding_leaves_gradients_finite(kaolin, silhouette):
+    cameras = odd_cameras((16, 16))
+    vertices, faces = blob()
+    vertices = vertices.requires_grad_()
+    settings = dict(near=0.2, far=9.0, silhouette=silhouette)
+    found = []
+    for pairs in ([(vertices, faces)], [(vertices, faces), (vertices[:9].detach(), faces[:3])]):
+        renderer = KaolinMeshRenderer(**settings)
+        output = renderer(Meshes.from_list(pairs[::-1]), cameras)
+        found.append(torch.autograd.grad((output.depth + output.mask)[-1].sum(), vertices)[0])
+    assert found[0].abs().max() > 0 and torch.equal(*found)
+    far_away = Meshes.from_list([(vertices + 100, faces), (vertices[:9] + 100, faces[:3])])
+    output = KaolinMeshRenderer(**settings)(far_away, odd_cameras((16, 16), views=1))
+    assert float(output.mask.detach().abs().max()) == 0
+
+
+def test_a_loss_on_empty_pictures_can_be_sent_back(kaolin):
+    vertices, faces = blob()
+    vertices = vertices[None].requires_grad_()
+    output = KaolinMeshRenderer()(Meshes(vertices, faces[None, :0]), odd_cameras((16, 16)))
+    (output.depth.sum() + output.mask.sum()).backward()
+    assert float(vertices.grad.abs().max()) == 0
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float32])
+def test_low_precision_is_for_networks(kaolin, dtype):
+    vertices, faces = blob()
+    cameras = odd_cameras((16, 16)).to(torch.float32)
+    meshes = Meshes(vertices[None].to(dtype), faces[None])
+    renderer = KaolinMeshRenderer(near=0.2, far=9.0)
+    expected = renderer(meshes.to(dtype=torch.float32), cameras)
+    with torch.autocast('cpu', torch.bfloat16):
+        output = renderer(meshes, cameras)
+    assert output.depth.dtype == torch.float32
+    assert torch.equal(output.index, expected.index) and torch.equal(output.depth, expected.depth)
+
+
 def test_gradients_equal_those_of_the_mesh_renderer(kaolin):
     cameras = odd_cameras((20, 24))
     found = []

@@ -7,7 +7,7 @@ import torch
 from mesh_scenes import box, camera, height_field, sphere, square
 
 from mm3dpretrain.models.renderers import MeshRenderer, PointSplatRenderer, orbit_views, shade
-from mm3dpretrain.structures import Meshes
+from mm3dpretrain.structures import Cameras, Meshes
 
 
 def draw(mesh, cameras, **options):
@@ -138,3 +138,25 @@ def test_refusals():
     points = PointSplatRenderer()(torch.tensor([[[0.0, 0, 2]]]), CAMERA)
     with pytest.raises(ValueError, match='no bary'):
         shade(points, *scene[1:])
+
+
+@pytest.mark.parametrize('scale', [1e-6, 1e6])
+def test_the_unit_of_the_scene_does_not_matter(scale):
+    vertices, faces = sphere(2)
+    cameras = orbit_views(2, image_size=20)
+    pictures = []
+    for unit in (1.0, scale):
+        extrinsics = cameras.extrinsics.clone()
+        extrinsics[..., :3, 3] *= unit
+        scaled = Cameras(extrinsics, cameras.intrinsics, cameras.image_size)
+        meshes = Meshes.from_list([(vertices * unit, faces)])
+        output = MeshRenderer(0.5 * unit, 9.0 * unit)(meshes, scaled)
+        pictures.append(shade(output, meshes, scaled, 'headlight'))
+    torch.testing.assert_close(*pictures, atol=1e-5, rtol=0)
+
+
+def test_autocast_changes_nothing():
+    scene = draw(sphere(2), orbit_views(2, image_size=50))
+    expected = shade(*scene, 'headlight')
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(shade(*scene, 'headlight'), expected)

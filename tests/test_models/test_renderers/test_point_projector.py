@@ -377,3 +377,27 @@ def test_gpu_agrees_with_cpu():
         results.append([t.cpu() for t in (uv, visible.double(), index.double(), sampled)])
     for ours, other in zip(*results):
         assert torch.allclose(ours, other, atol=1e-9)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_keeps_positions(dtype):
+    points, cameras, depth = scene(size=(200, 300), dtype=torch.float32)
+    projector, points = PointProjector(), points.to(dtype)
+    uv, z, visible = projector.visible(points, cameras)
+    assert uv.dtype == z.dtype == torch.float32
+    assert torch.equal(uv, cameras.project(points.float())[0])
+    maps = torch.rand(2, 3, 4, 200, 300).to(dtype)
+    sampled = projector.sample(maps, uv, (200, 300), visible)
+    expected = projector.sample(maps.float(), uv, (200, 300), visible)
+    assert sampled.dtype == dtype and torch.equal(sampled, expected.to(dtype))
+    lifted, _ = projector.lift(depth.to(dtype), cameras)
+    assert torch.equal(lifted, projector.lift(depth.to(dtype).float(), cameras)[0])
+
+
+def test_autocast_does_not_move_cameras_and_points():
+    _, cameras, depth = scene(size=(200, 300), dtype=torch.float32)
+    change = dict(scale=(0.5, 0.3), crop=(3.0, 2.0), flip=True, image_size=(50, 100))
+    lifted, changed = PointProjector().lift(depth, cameras)[0], transform_cameras(cameras, **change)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(PointProjector().lift(depth, cameras)[0], lifted)
+        assert torch.equal(transform_cameras(cameras, **change).intrinsics, changed.intrinsics)

@@ -487,3 +487,11 @@ def test_gpu_agrees_with_cpu():
         assert torch.nn.functional.cosine_similarity(ours.flatten(), other.flatten(), 0) > 0.999
     with pytest.raises(ValueError, match='needs CPU tensors'):
         PointSplatRenderer(backend='numba')(points.cuda(), cameras)
+
+
+@pytest.mark.parametrize('backend', FAST)
+@pytest.mark.parametrize('compositing', ['soft', 'max'])
+def test_a_batch_of_nothing(backend, compositing):
+    renderer = PointSplatRenderer(backend=backend, compositing=compositing)
+    output = renderer(torch.zeros(0, 5, 3), orbit_views(2, image_size=(6, 8)), torch.ones(0, 5, 4))
+    assert output.depth.shape == (0, 2, 6, 8) and output.features.shape == (0, 2, 4, 6, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -225,3 +226,19 @@ def test_from_config():
 def test_impossible_settings_are_refused(function, settings, message):
     with pytest.raises(ValueError, match=message):
         function(**settings)
+
+
+@pytest.mark.parametrize(
+    'name', ['Orbit', 'CubeCorner', 'Icosahedron', 'SpareNet', 'Random', 'Cap']
+)
+def test_autocast_does_not_move_cameras(name):
+    views = TASK_UTILS.build(dict(type=f'{name}Views'))
+    expected = views(torch.Generator().manual_seed(0))
+    with torch.autocast('cpu', torch.bfloat16):
+        found = views(torch.Generator().manual_seed(0))
+    assert torch.equal(found.extrinsics, expected.extrinsics)
+    assert torch.equal(found.intrinsics, expected.intrinsics)
+
+
+def test_numpy_integers_are_sizes():
+    assert orbit_views(image_size=np.int64(7)).image_size == (7, 7)
