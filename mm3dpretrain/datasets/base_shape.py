@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -114,6 +115,12 @@ class BaseShapeDataset(BaseDataset, ABC):
         )
 
     # ------------------------------------------------------------------ set-up
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+        # MMEngine reads texts as names of files: an axis 'y' is a warning, and worse where a file
+        # or folder y lies in the working directory
+        return copy.deepcopy({**cls.METAINFO, **(metainfo or {})})
 
     @abstractmethod
     def load_data_list(self) -> list[dict]:

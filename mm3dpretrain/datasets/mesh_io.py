@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -299,6 +300,8 @@ def sample_mesh_file(path: str | os.PathLike, num_points: int, seed: int) -> dic
     """
     path = os.fspath(path)
     mesh = read_mesh(path)
+    for line in mesh.warnings:
+        print_log(f'{path}: {line}', 'current', logging.WARNING)
     if len(mesh.faces) == 0:
         cloud = {'points': mesh.vertices.astype(np.float32)}
         if mesh.vertex_colors is not None:

@@ -363,9 +363,11 @@ def check_manifest(out: Path, stored: dict) -> None:
 
     Raises:
         ValueError: for other settings, or a manifest that cannot be read.
-        FileExistsError: for files without a manifest.
+        FileExistsError: for files without a manifest, or a file in the place of the folder.
     """
     path = out / MANIFEST
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f'{out} is no folder: choose another name')
     if not path.is_file():
         if out.is_dir() and any(out.iterdir()):
             raise FileExistsError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ..registry import TASK_UTILS
@@ -15,6 +16,8 @@ from .view_rendering import RENDER_VERSION
 LAYOUTS = {'shapenet': ('shapenet',), 'rgbd': ('rgbd',), 'both': ('shapenet', 'rgbd')}
 NORMALIZATIONS = {'unit-sphere': 'unit_sphere', 'unit-cube': 'unit_cube', 'none': 'none'}
 TOOL_VERSION = 1  # count it up when the same settings give other files
+# sets of a fixed frame in which +z is up: they would show the models, +y up, lying on their side
+NOT_UPRIGHT = ('SpareNetViews',)
 DEFAULT_VIEWS = dict(type='OrbitViews', num_views=12, elevation=(10.0, 40.0), distance=2.8)
 
 
@@ -70,6 +73,10 @@ class Settings:
         if len(self.background) != 3 or not all(0 <= c <= 255 for c in self.background):
             raise ValueError(f'background must be three of 0 to 255, got {self.background}')
         projection = self.cameras('').projection
+        # the view sets take both, and leave one of them out of account
+        unused = 'scale' if projection == 'perspective' else 'fov'
+        if self.views.get(unused) is not None:
+            raise ValueError(f'{unused}={self.views[unused]} means nothing to {projection} views')
         if 'rgbd' in self.layouts and projection != 'perspective':
             raise ValueError(
                 f'frames of a scan are perspective, but the views are {projection}: choose the '
@@ -83,9 +90,10 @@ class Settings:
 
 
 def view_sets() -> list[str]:
-    """Names of the registered view sets."""
+    """Names of the registered view sets that can stand upright in a frame with +y up."""
     TASK_UTILS.import_from_location()
-    return sorted(name for name in TASK_UTILS.module_dict if name.endswith('Views'))
+    names = sorted(name for name in TASK_UTILS.module_dict if name.endswith('Views'))
+    return [name for name in names if name not in NOT_UPRIGHT]
 
 
 def find_view_set(name: str) -> str:
@@ -113,6 +121,8 @@ def build_views(views: Mapping, image_size: tuple[int, int]) -> Callable[..., Ca
     view_sets()  # registers them
     args = dict(views)
     elevations = args.get('elevation')
+    if args.get('type') == 'RandomViews' and elevations is not None and np.size(elevations) != 2:
+        raise ValueError(f'random views take the lowest and highest elevation, got {elevations}')
     several = isinstance(elevations, (list, tuple)) and args.get('type') == 'OrbitViews'
     if not several:
         return _build(args, image_size)

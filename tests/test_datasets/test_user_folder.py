@@ -48,6 +48,16 @@ def test_classes_are_subfolders(folder):
     assert dataset[3]['caption'] == ['a rubber duck']
 
 
+def test_frame_is_no_file_name(folder, tmp_path, monkeypatch):
+    # MMEngine reads texts of the meta information from files where there are some
+    (tmp_path / 'cwd').mkdir()
+    monkeypatch.chdir(tmp_path / 'cwd')
+    (tmp_path / 'cwd' / 'z').write_text('not an axis')
+    dataset = build(folder, gravity_axis='z')
+    assert dataset.metainfo['gravity_axis'] == 'z'
+    assert dataset.get_data_info(0)['gravity_axis'] == 'z'
+
+
 def test_extra_columns(folder):
     load = dict(type='LoadPoints', attributes=('normal',))
     dataset = build(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mm3dpretrain.datasets.view_settings import Settings, build_views, find_view_set
+from mm3dpretrain.datasets.view_settings import Settings, build_views, find_view_set, view_sets
 
 ORBIT = dict(type='OrbitViews', num_views=4, elevation=[10, 40], distance=2.8)
 
@@ -26,7 +26,12 @@ def test_every_view_set_builds():
     ):
         cameras = build_views(spec, (20, 30))(torch.Generator().manual_seed(0))
         assert cameras.num_views == count and cameras.image_size == (20, 30)
-    assert build_views(dict(type='SpareNetViews'), (16, 16))(None).num_views == 8
+
+
+def test_sets_of_another_up_axis_are_not_offered():
+    assert 'CubeCornerViews' in view_sets() and 'SpareNetViews' not in view_sets()
+    with pytest.raises(ValueError, match="no view set 'SpareNetViews'"):
+        find_view_set('SpareNetViews')
 
 
 def test_orbits_are_turned_against_each_other():
@@ -49,6 +54,10 @@ def test_orbits_are_turned_against_each_other():
         (dict(views=dict(type='OrbitViews', num_views=5, elevation=[1, 2])), 'multiple of the 2'),
         (dict(views=dict(type='CubeCornerViews', num_views=5)), 'num_views'),
         (dict(views=dict(type='OrbitViews', fov=200)), 'fov must lie'),
+        (dict(views=dict(type='OrbitViews', scale=2.0)), 'scale=2.0 means nothing to perspective'),
+        (dict(views=dict(type='CubeCornerViews', fov=30)), 'fov=30 means nothing to orthographic'),
+        (dict(views=dict(type='RandomViews', elevation=[10.0])), 'lowest and highest elevation'),
+        (dict(views=dict(type='RandomViews', elevation=10)), 'lowest and highest elevation'),
         (dict(views=dict(type='CubeCornerViews'), layouts=('rgbd',)), 'perspective'),
         (dict(image_size=(0, 8)), 'image_size'),
     ],

@@ -46,7 +46,9 @@ train_dataloader = dict(dataset=dict(
 
 
 def test_writes_pictures_and_goes_on_after_a_broken_sample(browse, config, tmp_path, capsys):
-    written = browse.main([str(config), '--out', str(tmp_path / 'out'), '--size', '64'])
+    # the exit code tells of the broken one
+    assert browse.main([str(config), '--out', str(tmp_path / 'out'), '--size', '64']) == 1
+    written = sorted((tmp_path / 'out').iterdir())
     assert len(written) == 2
     captured = capsys.readouterr()
     assert 'b.npy' in captured.err and '2 of 3 samples' in captured.out
@@ -56,12 +58,15 @@ def test_writes_pictures_and_goes_on_after_a_broken_sample(browse, config, tmp_p
     for panel in (1, 2):
         points = picture[browse.TITLE_HEIGHT :, 64 * panel : 64 * (panel + 1)]
         assert 0.02 < (points < 255).any(-1).mean() < 0.6
-    assert len(list((tmp_path / 'out').iterdir())) == 2
+    (tmp_path / 'mine/class/b.npy').unlink()
+    assert browse.main([str(config), '--out', str(tmp_path / 'out'), '--size', '64']) == 0
 
 
-def test_unknown_loader(browse, config):
-    with pytest.raises(SystemExit, match=r"no val_dataloader; it has \['train_dataloader'\]"):
-        browse.main([str(config), '--loader', 'val_dataloader'])
+def test_errors_are_one_line(browse, config, capsys):
+    assert browse.main([str(config), '--loader', 'val_dataloader']) == 1
+    assert "no val_dataloader; it has ['train_dataloader']" in capsys.readouterr().err
+    assert browse.main(['missing.py']) == 1
+    assert capsys.readouterr().err == "error: config file 'missing.py' does not exist\n"
 
 
 def test_nearer_points_cover_farther_ones(browse):

@@ -114,6 +114,8 @@ def test_messages_and_exit_codes(tmp_path, capsys):
     [
         (['--views', 'spiral'], "no view set 'spiral'"),
         (['--views', 'cube-corner', '--num-views', '3'], 'num_views'),
+        (['--views', 'spare-net'], "no view set 'spare-net'"),
+        (['--scale', '2'], 'scale=2.0 means nothing'),
         (['--views', 'cube-corner', '--layout', 'both'], 'perspective'),
         (['--view-args', 'fov'], 'NAME=VALUE'),
         (['--image-size', '1', '2', '3'], '--image-size'),
@@ -127,6 +129,17 @@ def test_impossible_arguments(tmp_path, capsys, more, message):
     assert render_views.main([str(tmp_path / 'in'), str(tmp_path / 'out'), *FAST, *more]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith('error: ') and message in error
+
+
+def test_places_that_cannot_be_written(tmp_path, capsys):
+    triangle(tmp_path / 'in/a.off')
+    (tmp_path / 'file').write_text('')
+    source, out = str(tmp_path / 'in'), str(tmp_path / 'out')
+    assert render_views.main([source, out, *FAST, '--json', str(tmp_path / 'file/x.json')]) == 1
+    output = capsys.readouterr()
+    assert '1 of 1 models' in output.out and 'x.json cannot be written' in output.err
+    assert render_views.main([source, str(tmp_path / 'file'), *FAST]) == 1
+    assert 'file is no folder' in capsys.readouterr().err
 
 
 def test_missing_and_empty_folders(tmp_path, capsys):

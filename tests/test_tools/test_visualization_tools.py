@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from mm3dpretrain.datasets import mesh_io
 from mm3dpretrain.registry import MODELS
 from tools.visualization import render_sample, visualize_features, visualize_reconstruction
 
@@ -226,7 +227,20 @@ def test_a_broken_file_is_named_and_the_rest_is_drawn(folder, tmp_path, capsys):
     assert render_sample.main([str(broken), good, '--size', '32', '--out', str(out)]) == 1
     assert out.is_file()
     err = capsys.readouterr().err
-    assert 'left out' in err and 'broken.off' in err and '1 of 2 samples' in err
+    assert 'left out' in err and '1 of 2 samples' in err
+    assert err.count('broken.off') == 1
+
+
+def test_an_unreadable_texture_is_named(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(mesh_io, 'print_log', lambda text, *args: lines.append(text))
+    model = tmp_path / 'model.obj'
+    corners = 'v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n'
+    model.write_text(f'mtllib model.mtl\n{corners}usemtl a\nf 1/1 2/2 3/3\n')
+    (tmp_path / 'model.mtl').write_text('newmtl a\nmap_Kd missing.png\n')
+    out = tmp_path / 'sheet.png'
+    assert render_sample.main([str(model), '--size', '32', '--out', str(out)]) == 0
+    assert lines == [f'{model}: texture missing.png cannot be read, grey instead']
 
 
 @pytest.mark.parametrize(
@@ -299,6 +313,8 @@ def test_reconstruction_of_a_tokenizer_from_files(checkpoints, folder, tmp_path)
         (['{dvae}', '--config', '{other}'], 'another method: the config builds ToyPretrainer'),
         (['{dvae}', '--config', '{wide}'], 'weights of another width'),
         (['{dvae}', '--data', '{bare}'], 'has no data set'),
+        (['{dvae}', '--device', 'nowhere'], '--device nowhere cannot be used'),
+        (['{dvae}', '--device', 'cuda:99'], '--device cuda:99 cannot be used'),
         (['{dvae}', '--data', 'missing.off'], 'missing.off'),
     ],
 )

@@ -25,6 +25,17 @@ def script():
     return module
 
 
+def test_script_offers_every_kernel_and_names_what_it_cannot_write(script, tmp_path, capsys):
+    from mm3dpretrain.models.renderers.point_splat import KERNELS
+
+    assert script.KERNELS == KERNELS
+    np.save(tmp_path / 'a.npy', np.random.default_rng(0).normal(size=(50, 3)).astype('f4'))
+    command = [str(tmp_path / 'a.npy'), '--image-size', '16', '--num-views', '1']
+    command += ['--kernel', 'gaussian', '--json', str(tmp_path / 'a.npy' / 'x.json')]
+    assert script.main(command) == 1 and (tmp_path / 'a_views.png').is_file()
+    assert 'x.json' in capsys.readouterr().err
+
+
 def test_pictures_lie_in_rows_and_columns():
     red, blue = (np.full((10, 20, 3), c, np.uint8) for c in ((255, 0, 0), (0, 0, 255)))
     sheet = contact_sheet([[red, blue], [blue]])

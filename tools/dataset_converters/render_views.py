@@ -179,8 +179,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('\nstopped; the same command goes on from here', file=sys.stderr)
         return 130
-    if args.json:
-        write_text(Path(args.json), json.dumps(summary, indent=1) + '\n')
     for word in ('warnings', 'failed'):
         for file, text in summary[word]:
             print(f'{word.removesuffix("s")}: {file}: {text}', file=sys.stderr)
@@ -190,6 +188,12 @@ def main(argv: list[str] | None = None) -> int:
         f'in {summary["seconds"]:.1f} s by {summary["workers"]} processes), '
         f'{len(summary["failed"])} failed, {len(summary["warnings"])} warnings'
     )
+    if args.json:
+        try:
+            write_text(Path(args.json), json.dumps(summary, indent=1) + '\n')
+        except OSError as error:
+            print(f'error: {args.json} cannot be written ({error})', file=sys.stderr)
+            return 1
     return 1 if summary['failed'] else 0
 
 

@@ -223,6 +223,13 @@ def load_model(args: argparse.Namespace):
     """The model of a checkpoint; missing files and weights that do not fit are errors."""
     from mm3dpretrain.apis import load_pretrained
 
+    try:
+        torch.empty(0, device=args.device)
+    # torch asserts where it was built without CUDA
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'--device {args.device} cannot be used: {reason}') from error
+
     return load_pretrained(args.checkpoint, args.config, args.device)
 
 

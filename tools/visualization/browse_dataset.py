@@ -23,6 +23,7 @@ from mm3dpretrain.datasets.io import atomic_path
 from mm3dpretrain.registry import DATASETS
 from mm3dpretrain.utils import prepare_runtime
 from mm3dpretrain.visualization import draw_points
+from tools.visualization import _common as common
 
 TITLE_HEIGHT = 18
 
@@ -86,18 +87,17 @@ def draw_item(item: dict, size: int) -> np.ndarray:
     return np.concatenate([title, sheet])
 
 
-def main(argv: list[str] | None = None) -> list[Path]:
-    """Write the pictures; returns their paths."""
-    args = parse_args(argv)
+def browse(args: argparse.Namespace) -> None:
+    """Write the pictures; samples that cannot be read fail the run after the others are drawn."""
     config = prepare_runtime(args.config)
     if args.loader not in config:
         loaders = [key for key in config if key.endswith('_dataloader')]
-        raise SystemExit(f'{args.config} has no {args.loader}; it has {loaders}')
+        raise ValueError(f'{args.config} has no {args.loader}; it has {loaders}')
     dataset = DATASETS.build(config[args.loader].dataset)
     out = Path(args.out)
     chosen = np.random.default_rng(args.seed).permutation(len(dataset))[: args.num]
     np.random.seed(args.seed)
-    written = []
+    written = 0
     for number, index in enumerate(chosen.tolist()):
         try:
             item = dataset[index]
@@ -107,10 +107,17 @@ def main(argv: list[str] | None = None) -> list[Path]:
         path = out / f'{number:03d}_{index}.png'
         with atomic_path(path) as temporary:
             cv2.imwrite(str(temporary), draw_item(item, args.size)[..., ::-1])
-        written.append(path)
-    print(f'{len(written)} of {len(dataset)} samples drawn in {out}')
-    return written
+        written += 1
+    print(f'{written} of {len(dataset)} samples drawn in {out}')
+    if written < len(chosen):
+        raise SampleError(f'{len(chosen) - written} of {len(chosen)} samples were left out')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    args = parse_args(argv)
+    return common.run(lambda: browse(args))
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

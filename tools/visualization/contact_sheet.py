@@ -4,7 +4,7 @@ Examples::
 
     python tools/visualization/contact_sheet.py chair.off --out chair.png
     python tools/visualization/contact_sheet.py cloud.npy --views cube --image-size 256 --radius 5
-    python tools/visualization/contact_sheet.py scan.ply --up-axis z --radius 0.02 \
+    python tools/visualization/contact_sheet.py scan.ply --up-axis z --radius 0.02 \\
         --radius-unit metre --json scan.json
 """
 
@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+KERNELS = ('cosine', 'quadratic', 'gaussian', 'disc')  # of PointSplatRenderer
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -36,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--up-axis', choices=('x', 'y', 'z'), default='y')
     parser.add_argument('--radius', type=float, default=3.0, help='of a point')
     parser.add_argument('--radius-unit', choices=('pixel', 'metre'), default='pixel')
-    parser.add_argument('--kernel', choices=('cosine', 'quadratic', 'disc'), default='cosine')
+    parser.add_argument('--kernel', choices=KERNELS, default='cosine')
     parser.add_argument('--image-size', type=int, nargs='+', default=[224], metavar='S',
                         help='side, or height and width, in pixels')  # fmt: skip
     parser.add_argument('--num-points', type=int, default=8192, help='sampled from a mesh')
@@ -106,8 +108,12 @@ def main(argv: list[str] | None = None) -> int:
     print(f'{out}: {cameras.num_views} views of {len(points)} points, rendered in {seconds:.2f} s')
     if args.json:
         figures |= dict(picture=str(out), num_points=len(points), seconds=seconds)
-        with atomic_path(args.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + '\n')
+        try:
+            with atomic_path(args.json) as temporary:
+                temporary.write_text(json.dumps(figures, indent=2) + '\n')
+        except OSError as error:
+            print(f'error: {args.json}: {error}', file=sys.stderr)
+            return 1
     return 0
 
 

@@ -93,7 +93,8 @@ def read_samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
         try:
             samples.append(read())
         except (SampleError, ValueError, OSError) as error:
-            errors.append(f'{key}: {error}')
+            # errors of files begin with their name
+            errors.append(str(error) if str(error).startswith(str(key)) else f'{key}: {error}')
     return samples, errors
 
 
