@@ -99,8 +99,11 @@ def _mesh_files(root: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith('.')]
         for name in names:
             path = Path(folder) / name
-            # a pipe or a device would block its reader for ever
-            if not name.startswith('.') and path.suffix.lower() in MESH_SUFFIXES and path.is_file():
+            if name.startswith('.') or path.suffix.lower() not in MESH_SUFFIXES:
+                continue
+            # a pipe or a device would block its reader for ever; a link to a missing file is a
+            # model that fails, and not one that nobody misses
+            if path.is_file() or not path.exists():
                 found.append(path.relative_to(root))
     return found
 

@@ -69,6 +69,12 @@ def test_a_pipe_is_no_file(tmp_path):
     assert [model.id for model in find_models(tmp_path)] == ['c-a']
 
 
+def test_a_link_to_nowhere_is_a_model_that_will_fail(tmp_path):
+    touch(tmp_path, 'c/a.off')
+    os.symlink(tmp_path / 'missing.off', tmp_path / 'c/b.off')
+    assert [model.id for model in find_models(tmp_path)] == ['c-a', 'c-b']
+
+
 def test_refusals(tmp_path):
     with pytest.raises(FileNotFoundError, match='is no folder'):
         find_models(tmp_path / 'missing')
