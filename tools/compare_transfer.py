@@ -10,6 +10,9 @@ finished ones are not repeated.
         --checkpoint work_dirs/drpoint_pointtransformer-tiny_1xb32-20e_synthetic/epoch_20.pth
     python tools/compare_transfer.py CONFIG --checkpoint 'pretrain/seed{seed}/epoch_20.pth'
     python tools/compare_transfer.py DETECTOR.py --checkpoint encoder.pth --prefix ''
+    python tools/compare_transfer.py \\
+        configs/downstream/mmdet3d/second-tiny_1xb4-20e_synthetic-streets_ft.py \\
+        --checkpoint 'work_dirs/simipu/seed{seed}/epoch_20.pth'
 """
 
 from __future__ import annotations
@@ -25,7 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mm3dpretrain.evaluation.transfer import ARMS, arm_config, compare_arms, format_comparison
+from mm3dpretrain.evaluation.transfer import (
+    ARMS,
+    arm_config,
+    compare_arms,
+    declared_parts,
+    format_comparison,
+)
 from mm3dpretrain.utils import prepare_runtime
 from mm3dpretrain.visualization import read_scalars
 from mm3dpretrain.visualization.transfer_curves import draw_transfer_curves
@@ -48,10 +57,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--prefix',
         default='point_encoder.',
         help="names of the encoder's weights begin so in the checkpoint (default: %(default)s; "
-        "'' for an exported encoder)",
+        "'' for an exported encoder); not used with the parts that a config names",
     )
     parser.add_argument(
-        '--module', default='backbone', help='part of the model to fill (default: %(default)s)'
+        '--module',
+        help='part of the model to fill (default: the parts that the config names with '
+        'PretrainedParts, else backbone)',
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4])
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/transfer/CONFIG')
@@ -88,6 +99,7 @@ def compare(args: argparse.Namespace) -> dict:
     for path in checkpoints.values():
         if not path.is_file():
             raise FileNotFoundError(f'checkpoint {str(path)!r} does not exist')
+    module = args.module or (None if declared_parts(cfg) else 'backbone')
     out = args.work_dir or Path('work_dirs/transfer') / args.config.stem
     runs: dict[str, dict] = {arm: {} for arm in ARMS}
     curves: dict[str, list] = {arm: [] for arm in ARMS}
@@ -95,7 +107,7 @@ def compare(args: argparse.Namespace) -> dict:
         for arm in ARMS:
             print(f'{arm}, seed {seed}', flush=True)
             start = checkpoints[seed] if arm == 'pretrained' else None
-            arm_cfg = arm_config(cfg, args.module, start, args.prefix)
+            arm_cfg = arm_config(cfg, module, start, args.prefix)
             arm_cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
             folder = out / arm / f'seed{seed}'
             runs[arm][seed] = run_arm(arm_cfg, folder, args.fresh, args.scale)

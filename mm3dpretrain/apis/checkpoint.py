@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 
@@ -150,6 +151,15 @@ def strip_prefix(state_dict: Mapping[str, Tensor], prefix: str) -> dict[str, Ten
     """The entries below ``prefix`` (``'point_encoder.'``), without it."""
     prefix = prefix if not prefix or prefix.endswith('.') else prefix + '.'
     return {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
+
+
+def weights_of(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
+    """Weights of a file, URL or model-zoo name, below ``prefix``, as MMEngine would load them."""
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    state_dict = content.get('state_dict', content)
+    if not prefix:
+        state_dict = {key.removeprefix('module.'): value for key, value in state_dict.items()}
+    return strip_prefix(state_dict, prefix)
 
 
 def config_of(meta: Mapping, source: str = 'the checkpoint') -> Config:

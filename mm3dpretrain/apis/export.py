@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -40,6 +41,7 @@ class ExportResult:
         features_equal: whether both encoders give bit-equal features for a fixed input (an adapter
             with ``pretraining_features``: these); None if another network
             has weights of its own, so that they cannot be equal.
+        notes: what else the reader should know, a sentence each.
     """
 
     out: str
@@ -48,13 +50,17 @@ class ExportResult:
     target: str
     report: LoadReport
     features_equal: bool | None
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         equal = {True: 'bit-equal', False: 'DIFFERENT', None: 'not comparable (missing keys)'}
-        return (
-            f'{self.attribute} -> {self.target}: {self.report}\n'
-            f'features of a fixed input: {equal[self.features_equal]}\nwritten: {self.out}'
-        )
+        lines = [
+            f'{self.attribute} -> {self.target}: {self.report}',
+            *self.notes,
+            f'features of a fixed input: {equal[self.features_equal]}',
+            f'written: {self.out}',
+        ]
+        return '\n'.join(lines)
 
     def to_dict(self) -> dict:
         """Counts and names for a JSON file."""
@@ -68,6 +74,7 @@ class ExportResult:
             unexpected=report.unexpected,
             mismatched=sorted(report.mismatched),
             features_equal=self.features_equal,
+            notes=self.notes,
         )
 
 
@@ -82,7 +89,9 @@ def export_backbone(
     """Write a bare encoder with its meta, load it into a target and compare features.
 
     The file appears only if all went well. Its keys have no prefix, so any network takes it with
-    ``init_cfg=dict(type='Pretrained', checkpoint=OUT)``.
+    ``init_cfg=dict(type='Pretrained', checkpoint=OUT)``. An encoder that consists of several parts
+    of a detector (``LidarBEVEncoder``) is written under the names that these parts have in the
+    target (``neck.`` or ``pts_neck.``): there the ``init_cfg`` belongs to the whole detector.
 
     Args:
         checkpoint: of a pre-training (or of a ``PointClassifier``).
@@ -92,7 +101,7 @@ def export_backbone(
         target: config of the network that shall get the weights, of any OpenMMLab package;
             default the encoder of the checkpoint's own config.
         target_module: part of ``target.model`` that is the encoder; without such a part the whole
-            ``model`` is.
+            ``model`` is. Not used for an encoder of several parts, whose names are known.
 
     Returns:
         What was matched, and whether the features are bit-equal.
@@ -115,6 +124,11 @@ def export_backbone(
     if part:  # the encoder only holds what other networks take, see ``PointNet2Encoder``
         attribute, encoder_cfg = f'{attribute}.{part}', encoder_cfg[part]
         weights, source = strip_prefix(weights, part), getattr(encoder, part)
+    parts, notes = getattr(encoder, 'transfer_parts', ()), []
+    if parts and target:
+        target = read_target(target)
+        names = detector_names(target.model, parts)
+        weights = {_renamed(key, names): value for key, value in weights.items()}
 
     with atomic_path(out) as temporary:
         record = dict(content['meta'].get('mm3dpretrain', {}))
@@ -122,16 +136,23 @@ def export_backbone(
         torch.save(dict(state_dict=weights, meta=dict(mm3dpretrain=record)), temporary)
         # what counts is the file: read it back
         written = read_checkpoint(temporary)['state_dict']
-        taker = build_target(target, target_module) if target else build_encoder(encoder_cfg)
-        report = load_weights(taker, written, str(checkpoint), allow_missing=True)
+        if parts and target:
+            taker, notes = build_detector_parts(target, encoder_cfg, names)
+            back = {name: part for part, name in names.items()}
+            written = {_renamed(key, back): value for key, value in written.items()}
+            notes = [f'{part} -> {name}' for part, name in names.items()] + notes
+        else:
+            taker = build_target(target, target_module) if target else build_encoder(encoder_cfg)
+        report = load_weights(taker, written, str(checkpoint), allow_missing=not parts)
         inputs = fixed_inputs(name, encoder)
         equal = _same_features(source, taker, inputs, report)
         if equal is False:
             raise RuntimeError(
                 f'{type(taker).__name__} took all weights and still gives other features than '
-                f'{type(source).__name__}: their settings differ (compare both configs)'
+                f'{type(source).__name__}: their settings differ (compare both configs); {report}'
             )
-    return ExportResult(str(out), name, attribute, type(taker).__name__, report, equal)
+    kind = target.model.type if parts and target else type(taker).__name__
+    return ExportResult(str(out), name, attribute, kind, report, equal, notes)
 
 
 def _choose_module(meta: Mapping, cfg: Config, module: str | None) -> tuple[str, str]:
@@ -154,12 +175,8 @@ def build_encoder(cfg: Mapping) -> nn.Module:
         return MODELS.build(_plain(without_checkpoints(cfg))).eval()
 
 
-def build_target(config: str | os.PathLike | Config, part: str = 'backbone') -> nn.Module:
-    """The encoder of another network's config, built in that network's own scope.
-
-    Args:
-        config: config file or config with ``model``.
-        part: key of the encoder in ``model``; without such a key the whole model is built.
+def read_target(config: str | os.PathLike | Config) -> Config:
+    """The config of another network, its plug-ins imported.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -172,6 +189,77 @@ def build_target(config: str | os.PathLike | Config, part: str = 'backbone') -> 
     load_plugins()
     if 'model' not in config:
         raise RuntimeError(f'the target config {config.filename} has no `model`')
+    return config
+
+
+def detector_names(model: Mapping, parts: Sequence[str]) -> dict[str, str]:
+    """What a detector calls the parts of an encoder: 'neck' or, of the MVX kind, 'pts_neck'.
+
+    Args:
+        model: config of the detector.
+        parts: names in the encoder.
+
+    Raises:
+        RuntimeError: if the detector lacks a part.
+    """
+    names = {}
+    for part in parts:
+        found = [name for name in (f'pts_{part}', part) if model.get(name)]
+        if not found:
+            raise RuntimeError(
+                f'{model.get("type")} has neither {part!r} nor {"pts_" + part!r}: it has '
+                f'{sorted(key for key, value in model.items() if isinstance(value, Mapping))}'
+            )
+        names[part] = found[0]
+    return names
+
+
+def build_detector_parts(
+    config: Config, encoder: Mapping, names: Mapping[str, str]
+) -> tuple[nn.Module, list[str]]:
+    """The pre-training encoder, but with the parts as another network's config has them.
+
+    Args:
+        config: of the other network, see :func:`read_target`.
+        encoder: config of the pre-training encoder; cuts the voxels of both.
+        names: see :func:`detector_names`.
+
+    Returns:
+        The encoder, and sentences about what the target has besides or does otherwise.
+    """
+    notes, parts = [], {}
+    for part, name in names.items():
+        parts[part] = dict(config.model[name])
+        # without pictures it is not called
+        if parts[part].pop('fusion_layer', None):
+            notes.append(f'{name}.fusion_layer starts from random weights')
+    mine = encoder['voxel_layer']
+    theirs = (config.model.get('data_preprocessor') or {}).get('voxel_layer') or {}
+    for key in sorted(set(mine) & set(theirs)):
+        if list(np.ravel(mine[key])) != list(np.ravel(theirs[key])):
+            notes.append(f'{key} is {mine[key]} in the pre-training, {theirs[key]} in the target')
+    kind = encoder['type'] if '.' in encoder['type'] else f'mm3dpretrain.{encoder["type"]}'
+    with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mm3dpretrain'):
+        return build_encoder({**encoder, **parts, 'type': kind}), notes
+
+
+def _renamed(key: str, names: Mapping[str, str]) -> str:
+    first, dot, rest = key.partition('.')
+    return names.get(first, first) + dot + rest
+
+
+def build_target(config: str | os.PathLike | Config, part: str = 'backbone') -> nn.Module:
+    """The encoder of another network's config, built in that network's own scope.
+
+    Args:
+        config: config file or config with ``model``.
+        part: key of the encoder in ``model``; without such a key the whole model is built.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        RuntimeError: if the config has no ``model``.
+    """
+    config = read_target(config)
     scope = config.get('default_scope') or 'mm3dpretrain'
     # the target's names resolve in its own package; afterwards this package's scope is back
     with DefaultScope.overwrite_default_scope(scope):
@@ -185,11 +273,17 @@ def fixed_inputs(module: str, encoder: nn.Module) -> tuple:
         module: 'image' gives two images (2, 3, 64, 64), everything else two clouds
             (2, 1024, in_channels) in the unit ball.
         encoder: the encoder of the pre-training; where its ``transfer_part`` takes something else
-            than clouds (voxels), its ``backbone_inputs`` makes that of them.
+            than clouds (voxels), its ``backbone_inputs`` makes that of them. One with a
+            ``point_cloud_range`` gets its clouds all over that range.
     """
     generator = torch.Generator().manual_seed(0)
     if module == 'image':
         return (torch.randn(2, 3, 64, 64, generator=generator),)
+    if hasattr(encoder, 'point_cloud_range'):
+        low, high = torch.tensor(encoder.point_cloud_range).view(2, 3)
+        points = torch.rand(2, 4096, encoder.in_channels, generator=generator)
+        points[..., :3] = low + points[..., :3] * (high - low)
+        return (points,)
     points = torch.randn(2, 1024, getattr(encoder, 'in_channels', 3), generator=generator)
     points = points / points[..., :3].norm(dim=-1).amax(dim=1)[:, None, None]
     return encoder.backbone_inputs(points) if hasattr(encoder, 'backbone_inputs') else (points,)

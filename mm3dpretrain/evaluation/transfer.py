@@ -11,15 +11,18 @@ from mmengine.config import Config
 ARMS = ('scratch', 'pretrained')
 
 
-def arm_config(cfg: Config, module: str, checkpoint: str | None, prefix: str | None) -> Config:
-    """The config of one arm: equal in everything but where one module's weights come from.
+def arm_config(
+    cfg: Config, module: str | None, checkpoint: str | None, prefix: str | None
+) -> Config:
+    """The config of one arm: equal in everything but where the encoder's weights come from.
 
     Args:
         cfg: config with ``model``; not changed.
-        module: dotted part of ``model`` that is the pre-trained encoder, such as 'backbone'.
+        module: dotted part of ``model`` that is the pre-trained encoder, such as 'backbone'; None
+            for the parts that the config itself names with ``PretrainedParts``.
         checkpoint: its weights; None for random ones.
         prefix: of the encoder in the checkpoint, such as 'point_encoder.'; None for an exported
-            bare encoder.
+            bare encoder. Not used without ``module``.
 
     Returns:
         A copy. The pre-trained arm has a ``LoadReportHook``, so that a checkpoint which does not
@@ -29,21 +32,40 @@ def arm_config(cfg: Config, module: str, checkpoint: str | None, prefix: str | N
         ValueError: if the model has no such module.
     """
     cfg = deepcopy(cfg)
-    part = cfg.model
-    for name in module.split('.'):
-        if name not in part:
-            raise ValueError(f'model has no part {module!r}: {name!r} is not among {sorted(part)}')
-        part = part[name]
+    part, filled = cfg.model, [module]
+    if module is None:
+        start = deepcopy(declared_parts(cfg))
+        if start is None:
+            raise ValueError(
+                'the config names no PretrainedParts in model.init_cfg: say which module is the '
+                'encoder'
+            )
+        filled = list(start['parts'])
+    else:
+        for name in module.split('.'):
+            if name not in part:
+                raise ValueError(
+                    f'model has no part {module!r}: {name!r} is not among {sorted(part)}'
+                )
+            part = part[name]
+        start = dict(type='Pretrained')
+        if prefix:
+            start['prefix'] = prefix
     part.init_cfg = None
     hooks = [hook for hook in cfg.get('custom_hooks') or [] if 'LoadReportHook' not in hook['type']]
     if checkpoint is not None:
-        part.init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint))
-        if prefix:
-            part.init_cfg.prefix = prefix
-        hooks.append(dict(type='mm3dpretrain.LoadReportHook'))
+        part.init_cfg = dict(start, checkpoint=str(checkpoint))
+        hooks.append(dict(type='mm3dpretrain.LoadReportHook', parts=filled))
     cfg.custom_hooks = hooks
     cfg.load_from = None
     return cfg
+
+
+def declared_parts(cfg: Config) -> Mapping | None:
+    """``model.init_cfg`` where it is a ``mm3dpretrain.PretrainedParts``, else None."""
+    init_cfg = cfg.model.get('init_cfg')
+    named = isinstance(init_cfg, Mapping) and init_cfg['type'].endswith('PretrainedParts')
+    return init_cfg if named else None
 
 
 def compare_arms(runs: Mapping[str, Mapping[int, Mapping]]) -> dict[str, dict]:

@@ -1,4 +1,5 @@
-from . import downstream, encoders, heads, losses, necks, pretrainers, renderers  # noqa: F401
+from . import downstream, encoders, heads, losses, necks, pretrainers, renderers, utils  # noqa: F401
 from .data_preprocessor import PretrainDataPreprocessor
+from .pair_preprocessor import PairDataPreprocessor
 
-__all__ = ['PretrainDataPreprocessor']
+__all__ = ['PairDataPreprocessor', 'PretrainDataPreprocessor']

@@ -250,3 +250,76 @@ def test_backbone_inside_an_encoder(tmp_path, out):
     saved = torch.load(path)['state_dict']
     for key, value in torch.load(out)['state_dict'].items():
         assert torch.equal(value, saved[f'point_encoder.backbone.{key}'])
+
+
+def lidar_target(tmp_path, kind, prefix, width=16, **settings):
+    from toy_lidar import toy_detector
+
+    model = {**toy_detector(kind, prefix, width), **settings}
+    text = f"model = {model!r}\ndefault_scope = 'mmdet3d'\n"
+    return write(tmp_path, text)
+
+
+@pytest.mark.parametrize('kind', ['second', 'dynamic', 'pillars'])
+@pytest.mark.parametrize('prefix', ['', 'pts_'])
+def test_encoder_of_several_parts(tmp_path, out, kind, prefix):
+    """Written under the names of the target, which fills itself from the file as a whole."""
+    pytest.importorskip('mmdet3d.registry')
+    from mmengine.config import Config
+    from toy_lidar import toy_encoder
+
+    path, config = pretrained(tmp_path, toy_encoder(kind))
+    target = lidar_target(tmp_path, kind, prefix)
+    result = export_backbone(path, out, config=config, target=target)
+    assert result.features_equal is True
+    assert not result.report.missing and not result.report.unexpected
+    assert f'backbone -> {prefix}backbone' in str(result)
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        model = Config.fromfile(target).model
+        detector = MODELS.build(dict(model, init_cfg=dict(type='Pretrained', checkpoint=str(out))))
+        detector.init_weights()
+    saved = torch.load(path)['state_dict']
+    own = detector.state_dict()
+    moved = [key for key in saved if key.startswith('point_encoder.')]
+    assert len(moved) == len(torch.load(out)['state_dict'])
+    for key in moved:
+        assert own[prefix + key.removeprefix('point_encoder.')].equal(saved[key]), key
+
+
+def test_parts_that_do_not_fit_write_nothing(tmp_path, out):
+    pytest.importorskip('mmdet3d.registry')
+    from toy_lidar import toy_detector, toy_encoder
+
+    path, config = pretrained(tmp_path, toy_encoder('pillars'))
+    with pytest.raises(RuntimeError, match=r'(?s)another width.*neck\.deblocks'):
+        target = lidar_target(tmp_path, 'pillars', 'pts_', width=20)
+        export_backbone(path, out, config=config, target=target)
+    backbone = dict(toy_detector('pillars')['backbone'], layer_nums=[1, 2])
+    with pytest.raises(RuntimeError, match=r'(?s)only in part.*missing: backbone\.blocks\.1\.6'):
+        target = lidar_target(tmp_path, 'pillars', '', backbone=backbone)
+        export_backbone(path, out, config=config, target=target)
+    with pytest.raises(RuntimeError, match="neither 'voxel_encoder' nor 'pts_voxel_encoder'"):
+        export_backbone(path, out, config=config, target=write(tmp_path, 'model = dict(type="A")'))
+    assert not list(out.parent.glob('*'))
+
+
+def test_other_voxels_and_fusion_are_told(tmp_path, out):
+    pytest.importorskip('mmdet3d.registry')
+    from toy_lidar import toy_detector, toy_encoder
+
+    path, config = pretrained(tmp_path, toy_encoder('dynamic'))
+    model = toy_detector('dynamic', 'pts_')
+    fusion = dict(type='PointFusion', img_channels=8, pts_channels=8, mid_channels=8,
+                  out_channels=8, img_levels=0)  # fmt: skip
+    encoder = dict(model['pts_voxel_encoder'], fusion_layer=fusion)
+    target = lidar_target(tmp_path, 'dynamic', 'pts_', pts_voxel_encoder=encoder)
+    result = export_backbone(path, out, config=config, target=target)
+    assert result.features_equal is True
+    assert 'pts_voxel_encoder.fusion_layer starts from random weights' in result.notes
+
+    path, config = pretrained(tmp_path, toy_encoder('second'))
+    cutter = toy_detector('second')['data_preprocessor']
+    cutter['voxel_layer'] = dict(cutter['voxel_layer'], voxel_size=[0.2, 0.2, 0.2])
+    target = lidar_target(tmp_path, 'second', '', data_preprocessor=cutter)
+    result = export_backbone(path, out, config=config, target=target)
+    assert any(note.startswith('voxel_size is [0.4, 0.4, 0.2]') for note in result.notes)

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mm3dpretrain.evaluation.transfer import (
     arm_config,
     compare_arms,
+    declared_parts,
     format_comparison,
     mean_curves,
 )
@@ -28,12 +29,28 @@ def test_arms_differ_in_one_place():
     )
     # the proof of the load is strict, whatever the config says
     assert [h['type'] for h in scratch.custom_hooks] == ['Other']
-    assert pretrained.custom_hooks[-1] == dict(type='mm3dpretrain.LoadReportHook')
+    assert pretrained.custom_hooks[-1] == dict(
+        type='mm3dpretrain.LoadReportHook', parts=['backbone']
+    )
     pretrained.model.backbone.init_cfg = None
     pretrained.custom_hooks = scratch.custom_hooks
     assert pretrained.to_dict() == scratch.to_dict()
     assert cfg.model.backbone.init_cfg == dict(type='Pretrained')  # the original is untouched
     assert 'prefix' not in arm_config(cfg, 'backbone', 'a.pth', '').model.backbone.init_cfg
+
+
+def test_the_parts_that_a_config_names():
+    declared = dict(type='mm3dpretrain.PretrainedParts', checkpoint='b.pth', parts=dict(neck='n.'))
+    cfg = Config(dict(model=dict(CONFIG['model'], init_cfg=declared)))
+    scratch, pretrained = (arm_config(cfg, None, start, 'not used') for start in (None, 'a.pth'))
+    assert scratch.model.init_cfg is None and scratch.custom_hooks == []
+    assert pretrained.model.init_cfg == dict(declared, checkpoint='a.pth')
+    assert pretrained.custom_hooks == [dict(type='mm3dpretrain.LoadReportHook', parts=['neck'])]
+    # what another part starts from is none of its business
+    assert pretrained.model.backbone == scratch.model.backbone == CONFIG['model']['backbone']
+    assert declared_parts(Config(CONFIG)) is None
+    with pytest.raises(ValueError, match='names no PretrainedParts'):
+        arm_config(Config(CONFIG), None, None, None)
 
 
 def test_unknown_module():

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from mm3dpretrain.apis.checkpoint import compare_keys, strip_prefix
+from mm3dpretrain.apis.checkpoint import compare_keys, weights_of
 from mm3dpretrain.registry import HOOKS
 
 
@@ -18,20 +17,24 @@ from mm3dpretrain.registry import HOOKS
 class LoadReportHook(Hook):
     """Log how many weights came from each checkpoint that a fresh training starts from.
 
-    Looks at every sub-module with ``init_cfg=dict(type='Pretrained', ...)`` and at ``load_from``.
+    Looks at every sub-module with ``init_cfg=dict(type='Pretrained', ...)``, at the parts that
+    ``mm3dpretrain.PretrainedParts`` names, and at ``load_from``.
     MMEngine itself only prints a warning where keys or shapes do not fit, in the middle of a long
     log; training then goes on from random weights.
 
     Args:
+        parts: sub-modules that must have started from a checkpoint. A module that ignores its
+            ``init_cfg``, as mmdet3d's SECOND does, is found out only so.
         allow_mismatched: accept weights of another shape (a head for other classes); they keep
             their random values and are logged.
 
     Raises:
-        RuntimeError: before the first iteration, if nothing of a checkpoint is in the model, or
-            shapes differ.
+        RuntimeError: before the first iteration, if nothing of a checkpoint is in the model,
+            shapes differ, or one of ``parts`` started from none.
     """
 
-    def __init__(self, allow_mismatched: bool = False) -> None:
+    def __init__(self, parts: Sequence[str] = (), allow_mismatched: bool = False) -> None:
+        self.parts = tuple(parts)
         self.allow_mismatched = allow_mismatched
 
     def before_train(self, runner) -> None:
@@ -42,6 +45,18 @@ class LoadReportHook(Hook):
         sources = pretrained_parts(model)
         if runner._load_from:
             sources.append(('model', model, str(runner._load_from), ''))
+        found = [name for name, *_ in sources]
+        lost = [
+            part
+            for part in self.parts
+            if part not in found and model.get_submodule(part).state_dict()
+        ]
+        if lost:
+            raise RuntimeError(
+                f'{lost} would start from random weights, only {found} start from a checkpoint. '
+                'A module may ignore its init_cfg (SECOND of mmdet3d does): give the whole network '
+                "init_cfg=dict(type='mm3dpretrain.PretrainedParts', ...) instead"
+            )
         for name, module, checkpoint, prefix in sources:
             runner.logger.info(self._report(name, module, checkpoint, prefix))
 
@@ -80,13 +95,10 @@ def pretrained_parts(model: nn.Module) -> list[tuple[str, nn.Module, str, str]]:
         for cfg in [configs] if isinstance(configs, Mapping) else configs:
             if cfg.get('type') == 'Pretrained':
                 parts.append((name or 'model', module, cfg['checkpoint'], cfg.get('prefix') or ''))
+            elif str(cfg.get('type')).rpartition('.')[2] == 'PretrainedParts':
+                for part, prefix in cfg['parts'].items():
+                    filled = module.get_submodule(part)
+                    if filled.state_dict():  # a voxel encoder may only take a mean
+                        full = f'{name}.{part}' if name else part
+                        parts.append((full, filled, cfg['checkpoint'], prefix))
     return parts
-
-
-def weights_of(checkpoint: str, prefix: str = '') -> dict[str, Tensor]:
-    """Weights of a file, URL or model-zoo name, below ``prefix``, as MMEngine would load them."""
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    state_dict = content.get('state_dict', content)
-    if not prefix:
-        state_dict = {key.removeprefix('module.'): value for key, value in state_dict.items()}
-    return strip_prefix(state_dict, prefix)

@@ -1,10 +1,12 @@
 from .image_encoder import ImageEncoder, TimmBackbone
+from .lidar_encoders import LidarBEVEncoder
 from .mmdet3d_encoders import PointNet2Encoder, SparseUNetEncoder
 from .point_patch_embed import Patches, PointPatchEmbed, check_points, group_points
 from .point_transformer import PointTransformer
 
 __all__ = [
     'ImageEncoder',
+    'LidarBEVEncoder',
     'Patches',
     'PointNet2Encoder',
     'PointPatchEmbed',

@@ -1,5 +1,6 @@
 from .masking import block_mask, draw_mask_counts, random_mask, select_patches
 from .patch_dgcnn import EdgeConv, PatchDGCNN
+from .pretrained_parts import PretrainedParts
 from .transformer import (
     FeedForward,
     SelfAttention,
@@ -14,6 +15,7 @@ __all__ = [
     'EdgeConv',
     'FeedForward',
     'PatchDGCNN',
+    'PretrainedParts',
     'SelfAttention',
     'TransformerBlock',
     'TransformerBlocks',
