@@ -1,10 +1,13 @@
 from .base_shape import BaseShapeDataset
 from .completion import PCN, ShapeNet55Completion
 from .concat_dataset import ConcatDataset
+from .depth import KittiDepth, KittiLidarDepth, NYUDepth
 from .few_shot import FewShotFold, ModelNetFewShot
 from .io import SampleError
+from .kitti_pairs import KittiPairs, KittiRawPairs
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
 from .packed import Cc0Objects, Lpsb19Parts, Shapes69
+from .pairs import BasePairs
 from .rendered_shapes import RenderedShapes
 from .samplers import SeededSampler
 from .scanobjectnn import ScanObjectNN
@@ -14,15 +17,21 @@ from .user_folder import UserFolder
 
 __all__ = [
     'PCN',
+    'BasePairs',
     'BaseShapeDataset',
     'Cc0Objects',
     'ConcatDataset',
     'FewShotFold',
+    'KittiDepth',
+    'KittiLidarDepth',
+    'KittiPairs',
+    'KittiRawPairs',
     'Lpsb19Parts',
     'ModelNetFewShot',
     'ModelNetHDF5',
     'ModelNetOFF',
     'ModelNetResampled',
+    'NYUDepth',
     'RenderedShapes',
     'SampleError',
     'ScanObjectNN',

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,22 @@ MAX_OCCLUSION = (0, 1, 2)
 MAX_TRUNCATION = (0.15, 0.3, 0.5)
 
 
-def read_calibration(path: str | os.PathLike) -> dict[str, np.ndarray]:
+# of KITTI's calibration files: rectified camera to pixels, rectification, LiDAR to camera 0
+CALIBRATION = ('P0', 'P1', 'P2', 'P3', 'R0_rect', 'Tr_velo_to_cam')
+
+
+def read_calibration(
+    path: str | os.PathLike, wanted: Sequence[str] = CALIBRATION
+) -> dict[str, np.ndarray]:
     """Matrices of a calibration file as float64 (4, 4).
 
+    Args:
+        path: lines such as ``P2: 7.215e+02 0 ...`` with 9 (3 x 3) or 12 (3 x 4) numbers.
+        wanted: what the file must have.
+
     Returns:
-        ``P0`` to ``P3`` (rectified camera to pixels), ``R0_rect``, ``Tr_velo_to_cam`` and, where
-        the file has it, ``Tr_imu_to_velo``.
+        All matrices of the file by name, ``wanted`` and what else there is
+        (``Tr_imu_to_velo``).
 
     Raises:
         SampleError: for a missing file, a missing matrix, or a line that has not the right count
@@ -51,10 +62,9 @@ def read_calibration(path: str | os.PathLike) -> dict[str, np.ndarray]:
         except ValueError as error:
             raise SampleError(f'{path}: the line {name!r} is no matrix ({error})') from error
         matrices[name.strip()] = matrix
-    wanted = ('P0', 'P1', 'P2', 'P3', 'R0_rect', 'Tr_velo_to_cam')
     missing = [name for name in wanted if name not in matrices]
     if missing:
-        raise SampleError(f'{path}: lacks {missing}')
+        raise SampleError(f'{path}: lacks {missing}, it has {sorted(matrices)}')
     return matrices
 
 

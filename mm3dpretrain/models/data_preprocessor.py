@@ -59,9 +59,13 @@ class PretrainDataPreprocessor(BaseDataPreprocessor):
         if not data.get('inputs'):
             raise ValueError('the batch has no inputs: does the pipeline end in PackTriplets?')
         inputs = {key: self._stack(key, value) for key, value in data['inputs'].items()}
-        if self.normalizes and 'img' in inputs:
-            inputs['img'] = (inputs['img'] - self.mean) / self.std
+        if 'img' in inputs:
+            inputs['img'] = self.normalize(inputs['img'])
         return dict(inputs=inputs, data_samples=data.get('data_samples'))
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """Images (..., 3, H, W) as the model gets them."""
+        return (image - self.mean) / self.std if self.normalizes else image
 
     @staticmethod
     def _stack(key: str, value: Tensor | Sequence[Tensor]) -> Tensor:

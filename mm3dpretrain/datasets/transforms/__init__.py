@@ -1,24 +1,76 @@
 from .completion import LoadCompletionPair, RandomMirror, RemoveNearest
+from .depth import (
+    KBCrop,
+    LidarDepthTargets,
+    LoadDepth,
+    LoadDepthImage,
+    NYUCrop,
+    PackDepth,
+    RandomCropDepth,
+    RandomFlipDepth,
+    RandomGammaColor,
+    RandomRotateDepth,
+    ResizeDepth,
+)
 from .images import ColorJitterView, RandomFlipView, ResizeView
+from .lidar import (
+    LidarDepth,
+    LoadLidar,
+    PointsInPicture,
+    PointsInRange,
+    SampleLidar,
+    TwoViewPoints,
+)
 from .loading import LoadPoints, LoadView
 from .packing import PackTriplets
+from .pairs import (
+    CropPictures,
+    FlipPictures,
+    JitterPictures,
+    LoadPictures,
+    PackPairs,
+    ResizePictures,
+)
 from .points import JitterPoints, NormalizePoints, RandomRotate, RandomScaleShift, SamplePoints
 from .voting import VoteCopies
 
 __all__ = [
     'ColorJitterView',
+    'CropPictures',
+    'FlipPictures',
+    'JitterPictures',
     'JitterPoints',
+    'KBCrop',
+    'LidarDepth',
+    'LidarDepthTargets',
     'LoadCompletionPair',
+    'LoadDepth',
+    'LoadDepthImage',
+    'LoadLidar',
+    'LoadPictures',
     'LoadPoints',
     'LoadView',
+    'NYUCrop',
     'NormalizePoints',
+    'PackDepth',
+    'PackPairs',
     'PackTriplets',
+    'PointsInPicture',
+    'PointsInRange',
+    'RandomCropDepth',
+    'RandomFlipDepth',
     'RandomFlipView',
+    'RandomGammaColor',
     'RandomMirror',
     'RandomRotate',
+    'RandomRotateDepth',
     'RandomScaleShift',
     'RemoveNearest',
+    'ResizeDepth',
+    'ResizePictures',
     'ResizeView',
+    'SampleLidar',
     'SamplePoints',
+    'TwoViewPoints',
     'VoteCopies',
 ]
