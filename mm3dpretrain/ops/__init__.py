@@ -5,6 +5,7 @@ are padded batches (B, N, D) with optional ``lengths`` (B,). Which CUDA kernels 
 setting, :func:`set_backend`.
 """
 
+from .assignment import Matching, match_points, start_matching
 from .backend import get_backend, set_backend
 from .ball_query import ball_query
 from .chamfer import chamfer_distance, chamfer_l1, chamfer_l2, nearest_neighbors
@@ -15,6 +16,7 @@ from .three_nn import three_interpolate, three_nn
 
 __all__ = [
     'KNN',
+    'Matching',
     'ball_query',
     'chamfer_distance',
     'chamfer_l1',
@@ -24,8 +26,10 @@ __all__ = [
     'get_backend',
     'group_points',
     'knn',
+    'match_points',
     'nearest_neighbors',
     'set_backend',
+    'start_matching',
     'three_interpolate',
     'three_nn',
 ]

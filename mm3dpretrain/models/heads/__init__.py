@@ -2,7 +2,7 @@ from .folding_decoder import FoldingDecoder
 from .masked_token_head import MaskedTokenHead
 from .momentum_contrast import MomentumContrast, MomentumTwin
 from .point_decoder import PointDecoder
-from .projection_head import ProjectionHead
+from .projection_head import ProjectionHead, ProjectionMLP
 
 __all__ = [
     'FoldingDecoder',
@@ -11,4 +11,5 @@ __all__ = [
     'MomentumTwin',
     'PointDecoder',
     'ProjectionHead',
+    'ProjectionMLP',
 ]

@@ -1,0 +1,153 @@
+"""Contrast between thousands of matched rows: points with points, points with pixels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import get_rank, get_world_size
+from torch import Tensor, nn
+from torch import distributed as torch_dist
+from torch.utils.checkpoint import checkpoint
+
+from mm3dpretrain.registry import MODELS
+
+from .gather import gather_features
+
+
+@MODELS.register_module()
+class PointInfoNCELoss(nn.Module):
+    """InfoNCE from each row to its partner among all rows (PointContrast, eq. 2; SimIPU, eq. 4, 6).
+
+    With cosine similarity s, temperature t and M matched rows::
+
+        L = -1/M  sum_i  log  exp(s(q_i, k_i) / t) / sum_j exp(s(q_i, k_j) / t)
+
+    Computed in float32, also under autocast. Whether the keys are constants is the caller's
+    decision: detach them before. For independent random unit vectors of d channels the value is
+    about ``ln M + 1 / (2 d t^2)``, which is more than the ``ln M`` of equal ones.
+
+    Args:
+        temperature: t > 0.
+        symmetric: take the mean with the direction from keys to queries.
+        gather_distributed: take the rows of all processes as candidates, whatever number each has.
+            The average of the processes' values, and of their gradients, is then that of one
+            process with all rows.
+        chunk_size: anchors whose similarities are in memory at a time. Beyond that number they are
+            computed again in the backward pass: 16,384 rows take 0.3 GB a chunk, not 3 GB.
+
+    Raises:
+        ValueError: for a temperature or chunk size that is not positive.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        symmetric: bool = False,
+        gather_distributed: bool = True,
+        chunk_size: int = 4096,
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f'temperature must be positive, got {temperature}')
+        if chunk_size < 1:
+            raise ValueError(f'chunk_size must be positive, got {chunk_size}')
+        self.temperature = temperature
+        self.symmetric = symmetric
+        self.gather_distributed = gather_distributed
+        self.chunk_size = chunk_size
+
+    def forward(self, query: Tensor, key: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
+        """Loss and accuracies of corresponding rows.
+
+        Args:
+            query: (M, C) features, any length (normalised here).
+            key: (M, C) their partners.
+            valid: bool (M,); the other rows count neither as anchors nor as candidates.
+
+        Returns:
+            ``loss``, a scalar, 0 but part of the graph where there is no row. Without gradient,
+            means over this process's anchors from query to key: ``top1`` and ``top5``, the shares
+            in [0, 1] whose partner is among the 1 or 5 most similar candidates, ``top10pct`` and
+            ``top50pct``, the same for a tenth and a half of all candidates. A candidate as similar
+            as the partner counts as more similar, so that collapsed features score 0.
+            ``candidates`` is their number.
+
+        Raises:
+            ValueError: for wrong shapes.
+        """
+        if query.dim() != 2 or query.shape != key.shape:
+            raise ValueError(
+                'contrast needs matched rows of equal shape (M, C), got '
+                f'{tuple(query.shape)} and {tuple(key.shape)}'
+            )
+        if valid is not None:
+            if valid.shape != query.shape[:1] or valid.dtype != torch.bool:
+                raise ValueError(
+                    f'valid must be bool ({len(query)},), got {valid.dtype} {tuple(valid.shape)}'
+                )
+            query, key = query[valid], key[valid]
+        with torch.autocast(query.device.type, enabled=False):
+            query = F.normalize(query.float(), dim=1)
+            key = F.normalize(key.float(), dim=1)
+            counts = self._row_counts(query)
+            first = sum(counts[: get_rank()]) if len(counts) > 1 else 0
+            total = max(sum(counts), 1)
+            loss, rank = self._one_way(query, _gather_rows(key, counts), first)
+            if self.symmetric:
+                loss = (loss + self._one_way(key, _gather_rows(query, counts), first)[0]) / 2
+            # the mean over all rows once the processes' values are averaged
+            loss = loss * (len(counts) / total)
+        with torch.no_grad():
+            figures = {
+                name: (rank < limit).float().sum() / max(len(rank), 1)
+                for name, limit in (
+                    ('top1', 1),
+                    ('top5', 5),
+                    ('top10pct', max(total // 10, 1)),
+                    ('top50pct', max(total // 2, 1)),
+                )
+            }
+        return dict(loss=loss, candidates=loss.new_tensor(sum(counts)), **figures)
+
+    def _row_counts(self, rows: Tensor) -> list[int]:
+        """Rows of each process whose rows are candidates."""
+        if not self.gather_distributed or get_world_size() == 1:
+            return [len(rows)]
+        mine = torch.tensor([len(rows)], device=rows.device)
+        counts = [torch.empty_like(mine) for _ in range(get_world_size())]
+        torch_dist.all_gather(counts, mine)
+        return torch.cat(counts).tolist()
+
+    def _one_way(self, anchors: Tensor, candidates: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """Sum of the terms of all anchors, and how many candidates beat each one's partner."""
+        if not len(anchors):
+            # also here the backward pass must meet the other processes
+            nothing = 0 * (anchors.sum() + candidates.sum())
+            return nothing, torch.zeros(0, dtype=torch.long, device=anchors.device)
+        target = torch.arange(len(anchors), device=anchors.device) + first
+        if len(anchors) <= self.chunk_size:
+            return self._terms(anchors, candidates, target)
+        loss, rank = 0, []
+        for part, goal in zip(anchors.split(self.chunk_size), target.split(self.chunk_size)):
+            value, place = checkpoint(
+                self._terms, part, candidates, goal, use_reentrant=False, preserve_rng_state=False
+            )
+            loss, rank = loss + value, [*rank, place]
+        return loss, torch.cat(rank)
+
+    def _terms(self, anchors: Tensor, candidates: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits = anchors @ candidates.T / self.temperature
+        with torch.no_grad():
+            partner = logits.gather(1, target[:, None])
+            rank = (logits >= partner).sum(1) - 1
+        return F.cross_entropy(logits, target, reduction='sum'), rank
+
+
+def _gather_rows(rows: Tensor, counts: list[int]) -> Tensor:
+    """Rows of all processes in rank order, with gradient, also where their numbers differ."""
+    if len(counts) == 1:
+        return rows
+    size = max(max(counts), 1)
+    everything = gather_features(F.pad(rows, (0, 0, 0, size - len(rows))))
+    parts = [everything[r * size : r * size + count] for r, count in enumerate(counts)]
+    return torch.cat(parts)
