@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .precision import full_precision
+
 PROJECTIONS = ('perspective', 'orthographic')
 
 
@@ -80,9 +82,15 @@ class Cameras:
         )
 
     def select_views(self, index) -> Cameras:
-        """Cameras with only the views of ``index`` (int, list, slice or 1-d int64 tensor)."""
+        """Cameras with only the views of ``index`` (int, list, slice or 1-d int64 tensor).
+
+        Raises:
+            ValueError: for an empty list.
+        """
         if not isinstance(index, slice):
             index = torch.as_tensor(index, device=self.device).reshape(-1)
+            if not len(index):
+                raise ValueError('select_views needs at least one view, got an empty list')
         return Cameras(
             self.extrinsics[:, index], self.intrinsics[:, index], self.image_size, self.projection
         )
@@ -205,14 +213,16 @@ class Cameras:
             indexing='ij',
         )
         uv1 = torch.stack([u, v, torch.ones_like(u)], -1)
-        rays = torch.einsum('bvij,hwj->bvhwi', torch.inverse(self.intrinsics), uv1)
+        with full_precision(depth.device):
+            rays = torch.einsum('bvij,hwj->bvhwi', torch.inverse(self.intrinsics), uv1)
         if self.projection == 'perspective':
             cam = rays * depth[..., None]
         else:
             cam = torch.cat([rays[..., :2], depth[..., None]], -1)
         rotation, translation = self.extrinsics[..., :3, :3], self.extrinsics[..., :3, 3]
         # rows times R is R^T applied to columns: the inverse of a rotation
-        return torch.einsum('bvji,bvhwj->bvhwi', rotation, cam - translation[:, :, None, None])
+        with full_precision(depth.device):
+            return torch.einsum('bvji,bvhwj->bvhwi', rotation, cam - translation[:, :, None, None])
 
     def check_in_front(
         self, points: Tensor, min_depth: float = 0.0, min_share: float = 1.0
@@ -246,7 +256,8 @@ class Cameras:
     def centers(self) -> Tensor:
         """Camera centres in the world frame, (B, V, 3)."""
         rotation, translation = self.extrinsics[..., :3, :3], self.extrinsics[..., :3, 3]
-        return -torch.einsum('bvji,bvj->bvi', rotation, translation)
+        with full_precision(self.device):
+            return -torch.einsum('bvji,bvj->bvi', rotation, translation)
 
 
 def look_at(eyes: Tensor, target: Tensor | None = None, up: Tensor | None = None) -> Tensor:
@@ -288,6 +299,7 @@ def look_at(eyes: Tensor, target: Tensor | None = None, up: Tensor | None = None
     rotation = torch.stack([right, down, forward], dim=-2)
     extrinsics = torch.zeros(*eyes.shape[:-1], 4, 4, dtype=eyes.dtype, device=eyes.device)
     extrinsics[..., :3, :3] = rotation
-    extrinsics[..., :3, 3] = -torch.einsum('...ij,...j->...i', rotation, eyes)
+    with full_precision(eyes.device):
+        extrinsics[..., :3, 3] = -torch.einsum('...ij,...j->...i', rotation, eyes)
     extrinsics[..., 3, 3] = 1.0
     return extrinsics

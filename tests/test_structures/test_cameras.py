@@ -138,6 +138,18 @@ def test_select_expand_cat_rescale():
         Cameras.cat([cameras, double])
     with pytest.raises(ValueError, match='at least one'):
         Cameras.cat([])
+    with pytest.raises(ValueError, match='at least one view'):
+        cameras.select_views([])
+
+
+def test_positions_keep_their_precision_under_autocast():
+    cameras = make_cameras().to(torch.float32)
+    depth = torch.rand(2, 3, *cameras.image_size) + 1
+    expected = cameras.unproject(depth), cameras.centers, look_at(cameras.centers)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = cameras.unproject(depth), cameras.centers, look_at(cameras.centers)
+    for one, other in zip(found, expected):
+        assert one.dtype == torch.float32 and torch.equal(one, other)
 
 
 def test_bad_input_is_refused():

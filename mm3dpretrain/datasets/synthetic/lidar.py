@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from mm3dpretrain.ops.mesh_kernels import compile_loop
 from mm3dpretrain.ops.rasterize import check_mesh, face_normals
 
 LEAF_SIZE = 4  # triangles
 MAX_DEPTH = 64  # of the stack of a walk; the splits halve, so any mesh in memory fits
 
 
-def _compile(function):
-    """Compile at the first call, and keep the machine code on disk where that is possible."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package nor the user's cache folder can be written
-        return numba.njit(nogil=True)(function)
-
-
-@_compile
+@compile_loop
 def _select(order, key, first, last, middle):
     """Reorder ``order[first:last]`` so that position ``middle`` holds its median (Hoare)."""
     low, high = first, last - 1
@@ -45,7 +37,7 @@ def _select(order, key, first, last, middle):
             return
 
 
-@_compile
+@compile_loop
 def _build(corners):
     """Median-split tree: bounds (M, 6), first child or -1 (M,), triangle range (M, 2), order."""
     count = corners.shape[0]
@@ -92,7 +84,7 @@ def _build(corners):
     return bounds[:nodes], child[:nodes], extent[:nodes], order
 
 
-@_compile
+@compile_loop
 def _enters(bounds, node, origin, inverse, nearest):
     """Distance at which a ray enters a box, inf if it misses it or ``nearest`` comes first."""
     near, far = 0.0, nearest
@@ -109,7 +101,7 @@ def _enters(bounds, node, origin, inverse, nearest):
     return near if near <= far * (1.0 + 1e-12) else np.inf
 
 
-@_compile
+@compile_loop
 def _cast(bounds, child, extent, order, corners, origins, directions, limits, distance, face):
     stack = np.empty(MAX_DEPTH, np.int64)
     inverse = np.empty(3)

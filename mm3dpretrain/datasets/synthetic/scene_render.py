@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mm3dpretrain.datasets.synthetic.lidar import _compile
 from mm3dpretrain.datasets.synthetic.scene_mesh import SceneMesh
+from mm3dpretrain.ops.mesh_kernels import compile_loop
 from mm3dpretrain.ops.rasterize import face_normals, rasterize_mesh
 from mm3dpretrain.structures.cameras import Cameras, look_at
 
@@ -57,7 +57,7 @@ class SceneViews(NamedTuple):
     cosine: np.ndarray
 
 
-@_compile
+@compile_loop
 def _hash(x, y, z):
     """A fixed pseudo-random number in [0, 1) of three integers."""
     h = (x * 374761393 + y * 668265263 + z * 2147483647) & 0xFFFFFFFF
@@ -65,7 +65,7 @@ def _hash(x, y, z):
     return ((h ^ (h >> 16)) & 0xFFFFFF) / 16777216.0
 
 
-@_compile
+@compile_loop
 def _noise(x, y, z):
     """Value noise in [0, 1): random numbers on the grid of integers, blended between."""
     xi, yi, zi = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
@@ -80,7 +80,7 @@ def _noise(x, y, z):
     return total
 
 
-@_compile
+@compile_loop
 def _texture(kind, x, y, z, nx, ny, nz):
     """Factor on the colour at a position; kinds are the positions in TEXTURES."""
     # coordinates along a wall: horizontally and up; on the ground x and y
@@ -125,7 +125,7 @@ def _texture(kind, x, y, z, nx, ny, nz):
     return 1.0
 
 
-@_compile
+@compile_loop
 def _shade(
     face,
     bary,
@@ -209,7 +209,7 @@ def _shade(
                 rgb[i, j, c] = tone + thick * (light[8 + c] - tone)
 
 
-@_compile
+@compile_loop
 def _distance(pose, x, y, z):
     return np.sqrt((x - pose[0, 3]) ** 2 + (y - pose[1, 3]) ** 2 + (z - pose[2, 3]) ** 2)
 

@@ -11,7 +11,7 @@ from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 from mm3dpretrain.datasets.io import atomic_path
-from mm3dpretrain.datasets.synthetic.writer import _Progress, _start_worker
+from mm3dpretrain.datasets.worker_pool import Progress, start_worker
 
 RECORDS = 'records'  # one file a scene, written last: what is there is finished
 
@@ -132,7 +132,7 @@ def write_scenes(
         leftover.unlink()
     write_json(manifest, dict(parameters=parameters, complete=False))
 
-    bar = _Progress(len(names)) if progress else None
+    bar = Progress(len(names)) if progress else None
     todo = [
         (name, index)
         for index, name in enumerate(names)
@@ -151,7 +151,7 @@ def write_scenes(
                 bar.update(done)
     else:
         method = 'fork' if 'fork' in get_all_start_methods() else 'spawn'
-        pool = ProcessPoolExecutor(workers, get_context(method), _start_worker, (os.getpid(),))
+        pool = ProcessPoolExecutor(workers, get_context(method), start_worker, (os.getpid(),))
         try:
             futures = [pool.submit(_one, root, make, *job) for job in rest]
             for future in as_completed(futures):

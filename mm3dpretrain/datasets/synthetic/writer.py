@@ -22,9 +22,7 @@ from mm3dpretrain.datasets.synthetic.shapes import (
 from mm3dpretrain.datasets.synthetic.views import metadata_cameras, random_metadata
 from mm3dpretrain.datasets.view_files import write_rendering
 from mm3dpretrain.datasets.view_files import write_text as _write_text
-from mm3dpretrain.datasets.worker_pool import Progress as _Progress
-from mm3dpretrain.datasets.worker_pool import default_workers
-from mm3dpretrain.datasets.worker_pool import start_worker as _start_worker
+from mm3dpretrain.datasets.worker_pool import Progress, default_workers, start_worker
 
 LAYOUTS = ('shapenet', 'modelnet')
 MANIFEST = 'synthetic.json'
@@ -173,7 +171,7 @@ def _run(root: Path, p: Parameters, jobs: list[Job], workers: int) -> Iterator[l
         return
     # fork starts at once and asks no main-guard of the caller's script
     method = 'fork' if 'fork' in get_all_start_methods() else 'spawn'
-    pool = ProcessPoolExecutor(workers, get_context(method), _start_worker, (os.getpid(),))
+    pool = ProcessPoolExecutor(workers, get_context(method), start_worker, (os.getpid(),))
     try:
         futures = [pool.submit(_write_chunk, root, p, chunk) for chunk in chunks]
         for future in as_completed(futures):
@@ -317,7 +315,7 @@ def write_synthetic_shapes(
     if views:
         _warm_up()
     captions: dict[str, tuple[str, ...]] = {}
-    bar = _Progress(len(jobs)) if progress else None
+    bar = Progress(len(jobs)) if progress else None
     for results in _run(root, p, jobs, workers):
         for sample_id, sentences, written in results:
             captions[sample_id] = sentences

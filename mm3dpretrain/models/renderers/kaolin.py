@@ -8,8 +8,9 @@ from torch import Tensor
 from mm3dpretrain.compat.kaolin import require_kaolin
 from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras, Meshes
+from mm3dpretrain.structures.precision import at_least_float32, full_precision
 
-from .base import BaseRenderer, RenderOutput, at_least_float32, full_precision
+from .base import BaseRenderer, RenderOutput
 from .mesh import feature_table
 from .silhouette import SoftSilhouette
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras, Meshes
+from mm3dpretrain.structures.precision import at_least_float32
 
 from . import mesh_torch
-from .base import BaseRenderer, RenderOutput, at_least_float32
+from .base import BaseRenderer, RenderOutput
 from .silhouette import SoftSilhouette
 
 BACKENDS = ('auto', 'numba', 'torch', 'naive')

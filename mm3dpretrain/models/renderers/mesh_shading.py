@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from mm3dpretrain.structures import Cameras, Meshes
+from mm3dpretrain.structures.precision import full_precision
 
-from .base import RenderOutput, full_precision
+from .base import RenderOutput
 from .mesh_torch import gather_corners
 
 MODES = ('lambert', 'headlight', 'normals', 'depth')

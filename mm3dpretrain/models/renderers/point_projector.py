@@ -8,8 +8,7 @@ from torch import Tensor
 
 from mm3dpretrain.registry import TASK_UTILS
 from mm3dpretrain.structures import Cameras
-
-from .base import at_least_float32, full_precision
+from mm3dpretrain.structures.precision import at_least_float32, full_precision
 
 
 @TASK_UTILS.register_module()

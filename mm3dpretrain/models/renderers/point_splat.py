@@ -9,8 +9,9 @@ from torch import Tensor
 
 from mm3dpretrain.registry import RENDERERS
 from mm3dpretrain.structures import Cameras
+from mm3dpretrain.structures.precision import at_least_float32, full_precision
 
-from .base import BaseRenderer, RenderOutput, at_least_float32, full_precision
+from .base import BaseRenderer, RenderOutput
 from .p2i import find_winners, p2i_max
 from .splat_naive import splat_naive
 from .splat_torch import resolve_backend, splat_torch, winner_weight

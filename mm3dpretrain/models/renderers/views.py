@@ -16,8 +16,7 @@ from torch import Tensor
 
 from mm3dpretrain.registry import TASK_UTILS
 from mm3dpretrain.structures import Cameras, look_at
-
-from .base import full_precision
+from mm3dpretrain.structures.precision import full_precision
 
 SQRT3 = math.sqrt(3.0)
 
