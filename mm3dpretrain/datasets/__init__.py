@@ -6,6 +6,7 @@ from .few_shot import FewShotFold, ModelNetFewShot
 from .io import SampleError
 from .kitti_pairs import KittiPairs, KittiRawPairs
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
+from .nuscenes_pairs import NuScenesPairs
 from .packed import Cc0Objects, Lpsb19Parts, Shapes69
 from .pairs import BasePairs
 from .rendered_shapes import RenderedShapes
@@ -14,6 +15,7 @@ from .scanobjectnn import ScanObjectNN
 from .shapenet55 import ShapeNet55
 from .shapenetpart import ShapeNetPart
 from .user_folder import UserFolder
+from .waymo_pairs import WaymoPairs
 
 __all__ = [
     'PCN',
@@ -32,6 +34,7 @@ __all__ = [
     'ModelNetOFF',
     'ModelNetResampled',
     'NYUDepth',
+    'NuScenesPairs',
     'RenderedShapes',
     'SampleError',
     'ScanObjectNN',
@@ -41,4 +44,5 @@ __all__ = [
     'ShapeNetPart',
     'Shapes69',
     'UserFolder',
+    'WaymoPairs',
 ]

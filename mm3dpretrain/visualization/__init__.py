@@ -1,6 +1,7 @@
 from .contact_sheet import color_depth, contact_sheet, over_white, render_sheet
 from .embedding_map import draw_embedding, embed_2d
 from .feature_colors import pca_colors, point_features
+from .lidar_overlay import draw_birds_eye, draw_lidar_overlay, scale_colors
 from .loss_curves import draw_curves, read_scalars
 from .points import bounding_sphere, draw_mesh, draw_points, viewer
 from .reconstructions import (
@@ -17,8 +18,10 @@ __all__ = [
     'bounding_sphere',
     'color_depth',
     'contact_sheet',
+    'draw_birds_eye',
     'draw_curves',
     'draw_embedding',
+    'draw_lidar_overlay',
     'draw_mesh',
     'draw_points',
     'draw_reconstructions',
@@ -31,6 +34,7 @@ __all__ = [
     'reconstruct_clouds',
     'reconstruction_sheet',
     'render_sheet',
+    'scale_colors',
     'viewer',
     'write_page',
 ]
