@@ -43,11 +43,21 @@ class PointNet2Encoder(_Mmdet3dEncoder):
     """mmdet3d's PointNet++ (``mmdet3d.PointNet2SASSG``, ``mmdet3d.PointNet2SAMSG``).
 
     Args:
-        backbone: its config; ``in_channels`` counts coordinates too.
+        backbone: its config; ``in_channels`` counts coordinates too. With
+            ``sa_cfg=dict(use_xyz=False, ...)`` the coordinates only say which points are
+            neighbours, and the features begin with the other channels, such as the reflectance.
         init_cfg: see :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: for ``use_xyz=False`` without other channels: nothing would be left to encode.
     """
 
     def __init__(self, backbone: dict, init_cfg: dict | list[dict] | None = None) -> None:
+        if backbone['in_channels'] <= 3 and not backbone.get('sa_cfg', {}).get('use_xyz', True):
+            raise ValueError(
+                f'in_channels={backbone["in_channels"]} with use_xyz=False leaves no feature: give '
+                'points with reflectance (in_channels=4) or set use_xyz=True in sa_cfg'
+            )
         super().__init__(backbone, init_cfg)
         self.in_channels = backbone['in_channels']
         self.embed_dim = _pointnet2_width(self.backbone)

@@ -99,3 +99,18 @@ def test_bad_input(points):
     encoder = MODELS.build(dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET))
     with pytest.raises(ValueError, match=r'\(B, N, 4\)'):
         encoder(points[..., :3])
+
+
+def test_features_without_coordinates(points):
+    """SimIPU's use: neither the place nor the offsets are features, only who is a neighbour."""
+    sa_cfg = dict(type='PointSAModuleMSG', pool_mod='max', use_xyz=False, normalize_xyz=False)
+    torch.manual_seed(0)
+    backbone = dict(MSG, in_channels=4, sa_cfg=sa_cfg)
+    encoder = MODELS.build(dict(type='PointNet2Encoder', backbone=backbone)).eval()
+    out = encoder(points)
+    assert out['local'].shape == (2, 32, 44)
+    same = torch.cat([points[..., :3], torch.full_like(points[..., 3:], 0.3)], -1)
+    flat = encoder(same)['local']
+    torch.testing.assert_close(flat, flat[:1, :1].expand_as(flat))
+    with pytest.raises(ValueError, match='leaves no feature'):
+        MODELS.build(dict(type='PointNet2Encoder', backbone=dict(backbone, in_channels=3)))
