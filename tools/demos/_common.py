@@ -114,6 +114,9 @@ def train(
     cfg.log_level = 'ERROR'
     # by default the second that a run starts in: two short runs would share one logger
     cfg.experiment_name = f'{work_dir.name}_{time.time_ns()}'
+    if 'name' in cfg.get('visualizer', {}):
+        # mmdet3d gives it one: the second run would write its losses into the folder of the first
+        cfg.visualizer.name = cfg.experiment_name
     start = time.perf_counter()
     Runner.from_cfg(cfg).train()
     spent = time.perf_counter() - start + training_seconds(work_dir)
