@@ -180,7 +180,7 @@ class BasePairs(BaseDataset, ABC):
         if len(records) != count:
             self._log(
                 f'{type(self).__name__}: {len(records)} of {count} frames of {self._source()}: '
-                f'{len(chosen)} scenes, every {self.interval}. frame'
+                f'{len(chosen)} scenes, interval {self.interval}'
             )
         return records
 
@@ -299,6 +299,8 @@ class BasePairs(BaseDataset, ABC):
             seed_sample(idx)
             return self.prepare_data(idx)
         total = len(self)
+        if not -total <= idx < total:
+            raise IndexError(f'{type(self).__name__}: frame {int(idx)} of {total}')
         candidates = [int(idx) % total]
         others = None
         while True:
