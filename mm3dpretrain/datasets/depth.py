@@ -62,6 +62,9 @@ class DepthDataset(BaseDataset):
     Args:
         data_root: folder of the set.
         split: which part of it.
+        cached_steps: so many of the first transforms, which must not be random, run once for every
+            sample; what they gave stays in the memory of the process. For small sets: reading is
+            half of the time of a small training.
         pipeline, indices, serialize_data, test_mode, lazy_init: as in
             :class:`mmengine.dataset.BaseDataset`; ``indices=16`` keeps the first 16 samples.
 
@@ -69,20 +72,27 @@ class DepthDataset(BaseDataset):
         FileNotFoundError: if the set is not at ``data_root``; the message says where to get it and
             how it must lie.
         SampleError: for a list of samples that cannot be read.
-        ValueError: if there are no samples.
+        ValueError: if there are no samples, or more cached steps than steps.
     """
 
     def __init__(
         self,
         data_root: str,
         split: str = 'train',
+        cached_steps: int = 0,
         pipeline: Sequence[dict | Callable] = (),
         indices: int | Sequence[int] | None = None,
         serialize_data: bool = True,
         test_mode: bool = False,
         lazy_init: bool = False,
     ) -> None:
+        if not 0 <= cached_steps <= len(pipeline):
+            raise ValueError(
+                f'cached_steps must be in [0, {len(pipeline)}], the pipeline, got {cached_steps}'
+            )
         self.split = split
+        self.cached_steps = cached_steps
+        self._cache: dict[int, dict] = {}
         # built here, so that names resolve in this package's scope without a runner
         pipeline = [TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline]
         super().__init__(
@@ -99,15 +109,13 @@ class DepthDataset(BaseDataset):
         # MMEngine reads texts as names of files
         return copy.deepcopy({**cls.METAINFO, **(metainfo or {})})
 
-    def full_init(self) -> None:
-        """Read the records and keep the asked ones."""
-        if self._fully_initialized:
-            return
-        super().full_init()
-        if len(self) == 0:
+    def filter_data(self) -> list[dict]:
+        """All records; a split without any is an error."""
+        if not self.data_list:
             raise ValueError(
                 f'{type(self).__name__}: no samples in split {self.split!r} of {self.data_root}'
             )
+        return self.data_list
 
     @abstractmethod
     def load_data_list(self) -> list[dict]:
@@ -122,11 +130,25 @@ class DepthDataset(BaseDataset):
         info = self.get_data_info(idx)
         name = info['sample_id']
         try:
-            return self.pipeline(info)
+            return self._run(info, int(idx))
         except (SampleError, ValueError, OSError) as error:
             raise SampleError(
                 f'{type(self).__name__}: sample {name!r} (number {idx}): {error}'
             ) from error
+
+    def _run(self, info: dict, idx: int):
+        """The pipeline, from the cached results on where there are some."""
+        steps = self.pipeline.transforms
+        if self.cached_steps:
+            if idx not in self._cache:
+                for step in steps[: self.cached_steps]:
+                    info = step(info)
+                self._cache[idx] = info
+            # transforms put new arrays into the dictionary and leave the old ones alone
+            info = dict(self._cache[idx])
+        for step in steps[self.cached_steps :]:
+            info = step(info)
+        return info
 
     def __getitem__(self, idx: int):
         """Sample ``idx`` after the pipeline; a ``SeededIndex`` seeds the transforms."""

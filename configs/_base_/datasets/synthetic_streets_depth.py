@@ -5,16 +5,16 @@ data_root = 'data/synthetic_streets'
 train_pipeline = [
     dict(type='LoadDepthImage'),
     dict(type='LidarDepthTargets'),
-    dict(type='ResizeDepth', size=(96, 320)),
+    dict(type='ResizeDepth', size=(128, 416)),
     dict(type='RandomFlipDepth'),
-    dict(type='RandomCropDepth', size=(88, 256)),
+    dict(type='RandomCropDepth', size=(112, 352)),
     dict(type='RandomGammaColor'),
     dict(type='PackDepth'),
 ]
 test_pipeline = [
     dict(type='LoadDepthImage'),
     dict(type='LidarDepthTargets'),
-    dict(type='ResizeDepth', size=(96, 320), resize_target=False),
+    dict(type='ResizeDepth', size=(128, 416), resize_target=False),
     dict(type='PackDepth'),
 ]
 train_dataloader = dict(
@@ -29,6 +29,8 @@ train_dataloader = dict(
         data_root=data_root,
         split='train',
         indices=16,
+        # reading, projecting and resizing are the same in every epoch
+        cached_steps=3,
         pipeline=train_pipeline,
     ),
 )

@@ -1,23 +1,20 @@
 # Small: depth from 16 labelled streets on a CPU, the image encoder from a small SimIPU.
 _base_ = [
+    '../../_base_/models/simipu_r18-pointnet2msg_tiny.py',
     '../../_base_/datasets/synthetic_streets_depth.py',
     '../../_base_/default_runtime.py',
 ]
 
 model = dict(
+    _delete_=True,
     type='DepthEstimator',
     data_preprocessor=dict(
         type='PretrainDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        mean=_base_.model.data_preprocessor.mean,
+        std=_base_.model.data_preprocessor.std,
     ),
     backbone=dict(
-        type='mmdet.ResNet',
-        depth=18,
-        base_channels=16,
-        out_indices=(0, 1, 2, 3),
-        norm_cfg=dict(type='BN', requires_grad=True),
-        norm_eval=False,
+        _base_.model.img_encoder,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='work_dirs/demo/simipu/pretrain/epoch_20.pth',
