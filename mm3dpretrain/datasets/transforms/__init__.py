@@ -22,6 +22,7 @@ from .lidar import (
     TwoViewPoints,
 )
 from .loading import LoadPoints, LoadView
+from .mmdet3d_points import ScaleIntensity
 from .packing import PackTriplets
 from .pairs import (
     CropPictures,
@@ -71,6 +72,7 @@ __all__ = [
     'ResizeView',
     'SampleLidar',
     'SamplePoints',
+    'ScaleIntensity',
     'TwoViewPoints',
     'VoteCopies',
 ]
