@@ -99,7 +99,11 @@ def test_config_builds(path, monkeypatch):
                 assert TRANSFORMS.build(transform) is not None
     for hook in cfg.get('custom_hooks', []):
         assert HOOKS.get(hook['type']) is not None, hook
-    for scheduler in cfg.get('param_scheduler', []):
+    schedulers = cfg.get('param_scheduler', [])
+    if isinstance(schedulers, dict):  # of several optimisers, by their names
+        assert set(schedulers) <= set(cfg.optim_wrapper)
+        schedulers = [scheduler for each in schedulers.values() for scheduler in each]
+    for scheduler in schedulers:
         assert PARAM_SCHEDULERS.get(scheduler['type']) is not None, scheduler
         assert scheduler.get('end', 0) <= cfg.train_cfg.max_epochs
 

@@ -33,7 +33,7 @@ class PointInfoNCELoss(nn.Module):
             The average of the processes' values, and of their gradients, is then that of one
             process with all rows.
         chunk_size: anchors whose similarities are in memory at a time. Beyond that number they are
-            computed again in the backward pass: 16,384 rows take 0.3 GB a chunk, not 3 GB.
+            computed again in the backward pass: 16,384 rows take 0.1 GB at a time, not 1 GB.
 
     Raises:
         ValueError: for a temperature or chunk size that is not positive.
@@ -44,7 +44,7 @@ class PointInfoNCELoss(nn.Module):
         temperature: float = 0.07,
         symmetric: bool = False,
         gather_distributed: bool = True,
-        chunk_size: int = 4096,
+        chunk_size: int = 2048,
     ) -> None:
         super().__init__()
         if temperature <= 0:
