@@ -6,12 +6,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 SIZE = (40, 120)  # of the pictures
 #: x forward, y left, z up -> x right, y down, z forward
 AXES = np.array([[0.0, -1, 0, 0.02], [0, 0, -1, -0.08], [1, 0, 0, -0.27]])
 P2 = np.array([[60.0, 0, 60, 4], [0, 60, 20, 0.2], [0, 0, 1, 0.003]])
+
+
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """MMEngine collects garbage whenever a data set is made: most of the time of these tests."""
+    monkeypatch.setattr('mmengine.dataset.base_dataset.gc.collect', lambda: 0)
 
 
 def write_lidar(path: Path, seed: int, width: int = 4, num: int = 300, peak: float = 1.0) -> None:

@@ -21,10 +21,12 @@ CAMERAS = (
     'CAM_BACK_LEFT',
     'CAM_BACK_RIGHT',
 )
-# the 150 validation scenes, first and last number of each run; the same for the mini version
+# the 150 validation scenes, first and last number of each run
 VAL_SCENES = """3 12-18 35-36 38-39 92-110 221 268-278 329-332 344-346 519-524 552-565 625-627
 629-630 632-638 770-771 775 777-778 780-784 794-800 802 904-917 919-931 962-963 966-969 971-972
 1059-1073"""
+# two of the ten scenes of the mini version; two others of the 150 are for training there
+MINI_VAL_SCENES = '103 916'
 SPLITS = ('train', 'val', 'trainval', 'test')
 LAYOUT = """  <data_root>/v1.0-trainval/{sample,sample_data,ego_pose,...}.json
   <data_root>/samples/{LIDAR_TOP,CAM_FRONT,...}/*, <data_root>/sweeps/LIDAR_TOP/*
@@ -134,7 +136,7 @@ class NuScenesPairs(BasePairs):
     def _from_tables(self, folder: Path) -> list[dict]:
         if not folder.is_dir():
             raise missing_root_error(f'NuScenesPairs: {folder}', self.data_root, LAYOUT, SOURCE)
-        validation = _numbers(VAL_SCENES)
+        validation = _numbers(MINI_VAL_SCENES if self.version == 'v1.0-mini' else VAL_SCENES)
         scenes = {}
         for row in read_table(folder / 'scene.json'):
             is_val = int(row['name'].rpartition('-')[2]) in validation

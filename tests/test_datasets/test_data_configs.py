@@ -12,9 +12,12 @@ from mmengine.runner import Runner
 from mm3dpretrain.registry import DATASETS, TRANSFORMS
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
-# the scenes are data sets of mmdet3d: test_synthetic_rooms.py and test_synthetic_streets.py
+# the scenes are data sets of mmdet3d: test_synthetic_rooms.py and test_synthetic_streets.py; pairs
+# of scans and pictures have test_pair_configs.py
 SCENES = ('synthetic_rooms', 'synthetic_streets')
-CONFIGS = sorted(p for p in FOLDER.glob('*.py') if not p.stem.startswith(SCENES))
+CONFIGS = sorted(
+    p for p in FOLDER.glob('*.py') if not p.stem.startswith(SCENES) and '_pairs' not in p.stem
+)
 
 
 def all_datasets(config):

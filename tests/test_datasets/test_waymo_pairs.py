@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mm3dpretrain.datasets import SampleError, WaymoPairs
-from tests.pair_sets import AXES, P2, SIZE, write_waymo
+from tests.pair_sets import AXES, P2, SIZE, no_collection, write_waymo  # noqa: F401
 
 READ = [dict(type='LoadLidar', use_dim=6), dict(type='LoadPictures'), dict(type='PackPairs')]
 TWO = ['CAM_FRONT', 'CAM_FRONT_LEFT']

@@ -21,7 +21,7 @@ test_pipeline = [
     dict(type='LoadLidar'),
     dict(type='LoadPictures'),
     dict(type='ResizePictures', size=(384, 1280)),
-    dict(type='LidarDepth', stride=8),
+    dict(type='LidarDepth', stride=4),
     dict(type='PointsInRange', point_cloud_range=point_cloud_range),
     dict(type='PointsInPicture'),
     dict(type='SampleLidar', num_points=16384, fixed=True),

@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type='CropPictures', size=(384, 1280)),
     dict(type='JitterPictures', brightness=0.4, contrast=0.4, saturation=0.4),
     dict(type='FlipPictures', prob=0.5),
-    dict(type='LidarDepth', stride=8),
+    dict(type='LidarDepth', stride=4),
     dict(type='PointsInRange', point_cloud_range={{_base_.point_cloud_range}}),
     dict(type='PointsInPicture'),
     dict(type='TwoViewPoints', num_points=16384),
