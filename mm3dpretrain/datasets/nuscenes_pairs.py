@@ -44,7 +44,7 @@ class NuScenesPairs(BasePairs):
 
     With ``ann_file`` an info file of mmdet3d is read; it does not name scenes, so that the log
     (first part of the file names, several scenes of one drive) stands for the scene. Without one
-    the tables of ``version`` are streamed, in bounded memory: about a minute for the complete set.
+    the tables of ``version`` are streamed: half a minute for the complete set, at every start.
 
     ``data_prefix``: ``pts`` (``samples/LIDAR_TOP``), ``sweeps`` (``sweeps/LIDAR_TOP``) and ``img``
     (``samples/{camera}``), for info files; the tables have the paths.
