@@ -184,8 +184,8 @@ class DepthDataset(BaseDataset):
 class KittiDepth(DepthDataset):
     """KITTI's raw pictures with the denser depth maps of ``data_depth_annotated``.
 
-    The layout and the lists of the Monocular-Depth-Estimation-Toolbox (Eigen split: 23,158 frames
-    for training, 652 of 697 for testing have a map)::
+    The layout and the lists of the Monocular-Depth-Estimation-Toolbox (Eigen split; frames whose
+    line has 'None' for the map are left out)::
 
         <data_root>/input/<date>/<drive>/image_02/data/0000000069.png
         <data_root>/gt_depth/<drive>/proj_depth/groundtruth/image_02/0000000069.png
