@@ -1,0 +1,5 @@
+"""The fixture that finds the golden vectors."""
+
+from tests.conftest import golden
+
+__all__ = ['golden']
