@@ -12,11 +12,13 @@ from mmengine.runner import Runner
 from mm3dpretrain.registry import DATASETS, TRANSFORMS
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
-# the scenes are data sets of mmdet3d: test_synthetic_rooms.py and test_synthetic_streets.py; pairs
-# of scans and pictures have test_pair_configs.py
+# the scenes and nuScenes' labels are data sets of mmdet3d: test_synthetic_rooms.py,
+# test_synthetic_streets.py, test_configs.py; pairs of scans and pictures have test_pair_configs.py,
+# depth test_depth.py
 SCENES = ('synthetic_rooms', 'synthetic_streets')
+OTHERS = ('_pairs', '_pairs_tiny', '_pairs_improved', '_depth', '_lidarseg')
 CONFIGS = sorted(
-    p for p in FOLDER.glob('*.py') if not p.stem.startswith(SCENES) and '_pairs' not in p.stem
+    p for p in FOLDER.glob('*.py') if not (p.stem.startswith(SCENES) or p.stem.endswith(OTHERS))
 )
 
 
