@@ -10,7 +10,13 @@ import torch
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
-from mm3dpretrain.datasets import KittiPairs, SampleError, SeededSampler, WaymoPairs
+from mm3dpretrain.datasets import (
+    ConcatDataset,
+    KittiPairs,
+    SampleError,
+    SeededSampler,
+    WaymoPairs,
+)
 from mm3dpretrain.datasets.samplers import SeededIndex
 from tests.pair_sets import SIZE, calibration_text, no_collection, write_kitti, write_waymo  # noqa: F401
 
@@ -347,3 +353,23 @@ def test_picture_size(root):
     pipeline = [dict(type='LoadLidar'), dict(type='LoadPictures'), dict(type='PackPairs')]
     item = KittiPairs(data_root=str(root), pipeline=pipeline)[0]
     assert item['inputs']['img'].shape == (1, 3, *SIZE)
+
+
+def test_several_sets_at_once(root, tmp_path):
+    """The seed of a draw reaches the set that it falls into; broken frames are replaced there."""
+    other = write_waymo(tmp_path / 'waymo', segments=1, frames=3, val=0)
+    truncate(root, 2)
+    pipeline = [*PIPELINE[:2], dict(type='FlipPictures'), *PIPELINE[-2:]]
+    both = ConcatDataset(
+        [
+            dict(type='KittiPairs', data_root=str(root), pipeline=pipeline),
+            dict(type='WaymoPairs', data_root=str(other), pipeline=pipeline),
+        ]
+    )
+    assert len(both) == 9
+    items = [both[SeededIndex(i, 3)] for i in range(9)]
+    names = [item['data_samples'].sample_id for item in items]
+    assert names[6:] == ['0000000', '0000001', '0000002']
+    assert names[2] != '000002' and len(names[2]) == 6
+    again = both[SeededIndex(7, 3)]['inputs']
+    assert torch.equal(again['points_aug'], items[7]['inputs']['points_aug'])
