@@ -287,7 +287,7 @@ def method_of(model_cfg: Mapping) -> str:
 
 
 def without_checkpoints(cfg):
-    """A copy of a config without ``init_cfg`` of type 'Pretrained'.
+    """A copy of a config without ``init_cfg`` of type 'Pretrained' or 'PretrainedParts'.
 
     The weights come from elsewhere, so the files that the training started from need not exist.
     """
@@ -304,4 +304,6 @@ def without_checkpoints(cfg):
 def _loads_checkpoint(init_cfg) -> bool:
     if isinstance(init_cfg, (list, tuple)):
         return any(_loads_checkpoint(item) for item in init_cfg)
-    return isinstance(init_cfg, Mapping) and init_cfg.get('type') == 'Pretrained'
+    if not isinstance(init_cfg, Mapping):
+        return False
+    return str(init_cfg.get('type')).rpartition('.')[2] in ('Pretrained', 'PretrainedParts')

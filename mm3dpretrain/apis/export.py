@@ -172,7 +172,9 @@ def _choose_module(meta: Mapping, cfg: Config, module: str | None) -> tuple[str,
 def build_encoder(cfg: Mapping) -> nn.Module:
     """An encoder from its config, without reading any checkpoint, in eval mode."""
     with isolated_rng(0):
-        return MODELS.build(_plain(without_checkpoints(cfg))).eval()
+        encoder = MODELS.build(_plain(without_checkpoints(cfg)))
+        encoder.eval()  # which returns nothing, in mmdet's ResNet
+        return encoder
 
 
 def read_target(config: str | os.PathLike | Config) -> Config:

@@ -323,3 +323,18 @@ def test_other_voxels_and_fusion_are_told(tmp_path, out):
     target = lidar_target(tmp_path, 'second', '', data_preprocessor=cutter)
     result = export_backbone(path, out, config=config, target=target)
     assert any(note.startswith('voxel_size is [0.4, 0.4, 0.2]') for note in result.notes)
+
+
+@pytest.mark.parametrize('name', ['backbone', 'img_backbone'])
+def test_bare_image_backbone(tmp_path, out, name):
+    """A backbone of mmdet without an adapter, whose ``eval`` returns nothing."""
+    pytest.importorskip('mmdet3d.registry')
+    resnet = dict(type='mmdet.ResNet', depth=18, base_channels=4, stem_channels=4)
+    config = write(tmp_path, f"model = dict(type='SimIPU', img_encoder={resnet!r})", 'pretrain.py')
+    path = tmp_path / 'epoch_1.pth'
+    weights = {f'img_encoder.{k}': v for k, v in MODELS.build(resnet).state_dict().items()}
+    meta = dict(mm3dpretrain=dict(transfer_modules=dict(image='img_encoder')))
+    torch.save(dict(state_dict=weights, meta=meta), path)
+    target = write(tmp_path, f"model = dict({name}={resnet!r})\ndefault_scope = 'mmdet3d'")
+    result = export_backbone(path, out, config=config, target=target, target_module=name)
+    assert result.target == 'ResNet' and result.features_equal is True

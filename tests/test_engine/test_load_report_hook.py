@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,8 @@ from mm3dpretrain.registry import HOOKS, MODELS
 class Log(list):
     def info(self, text):
         self.append(text)
+
+    warning = info
 
 
 def report(model, load_from=None, resume=False, **kwargs) -> list[str]:
@@ -82,3 +85,40 @@ def test_load_from_and_resume(checkpoint):
 def test_training_from_scratch_reports_nothing():
     assert report(MODELS.build(toy_model_cfg())) == []
     assert LoadReportHook().allow_mismatched is False
+
+
+@pytest.mark.parametrize(
+    ('std', 'to_rgb', 'warning'),
+    [
+        ([58.0, 57.0, 57.0], True, None),
+        ([1.0, 1.0, 1.0], True, r'with std \[58.0, 57.0, 57.0\], here it is \[1.0, 1.0, 1.0\]'),
+        ([58.0, 57.0, 57.0], False, 'bgr_to_rgb=True'),
+    ],
+)
+def test_pictures_of_another_normalisation(tmp_path, std, to_rgb, warning):
+    pytest.importorskip('mmdet')
+    resnet = dict(type='mmdet.ResNet', depth=18, base_channels=4, stem_channels=4)
+    weights = {f'img_encoder.{k}': v for k, v in MODELS.build(resnet).state_dict().items()}
+    meta = dict(
+        cfg='model = dict(data_preprocessor=dict(mean=[120, 120, 120], std=[58.0, 57.0, 57.0]))',
+        mm3dpretrain=dict(transfer_modules=dict(image='img_encoder')),
+    )
+    path = tmp_path / 'pretrain.pth'
+    torch.save(dict(state_dict=weights, meta=meta), path)
+    from mmengine.model import BaseModel
+
+    class Detector(BaseModel):
+        def forward(self):
+            """Not called."""
+
+    preprocessor = dict(
+        type='mmdet.DetDataPreprocessor', mean=[120.0] * 3, std=std, bgr_to_rgb=to_rgb
+    )
+    model = Detector(MODELS.build(preprocessor))
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix='img_encoder.')
+    model.backbone = MODELS.build(dict(resnet, init_cfg=init_cfg))
+    model.init_weights()
+    log = report(model)
+    assert len(log) == (1 if warning is None else 2)
+    if warning is not None:
+        assert re.search(warning, log[1]), log[1]

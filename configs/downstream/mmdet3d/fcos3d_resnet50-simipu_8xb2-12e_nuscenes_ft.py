@@ -6,7 +6,7 @@ model = dict(
         init_cfg=dict(
             _delete_=True,
             type='Pretrained',
-            checkpoint='work_dirs/simipu_resnet50_8xb4-100e_kitti/epoch_50.pth',
+            checkpoint='work_dirs/simipu_r50-pointnet2msg-improved_8xb4-100e_kitti/epoch_50.pth',
             prefix='img_encoder.',
         )
     )

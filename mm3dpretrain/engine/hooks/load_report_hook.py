@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from mm3dpretrain.apis.checkpoint import compare_keys, weights_of
+from mm3dpretrain.apis.checkpoint import compare_keys, config_of, weights_of
 from mm3dpretrain.registry import HOOKS
 
 
@@ -21,6 +23,9 @@ class LoadReportHook(Hook):
     ``mm3dpretrain.PretrainedParts`` names, and at ``load_from``.
     MMEngine itself only prints a warning where keys or shapes do not fit, in the middle of a long
     log; training then goes on from random weights.
+
+    An image encoder that was trained on pictures of another normalisation is a warning: it works,
+    and worse than it could.
 
     Args:
         parts: sub-modules that must have started from a checkpoint. A module that ignores its
@@ -59,6 +64,9 @@ class LoadReportHook(Hook):
             )
         for name, module, checkpoint, prefix in sources:
             runner.logger.info(self._report(name, module, checkpoint, prefix))
+            difference = other_pictures(model, checkpoint, prefix)
+            if difference:
+                runner.logger.warning(f'{name}: {difference}')
 
     def _report(self, name: str, module: nn.Module, checkpoint: str, prefix: str) -> str:
         state_dict = weights_of(checkpoint, prefix)
@@ -81,6 +89,36 @@ class LoadReportHook(Hook):
                 'shapes'
             )
         return text
+
+
+def other_pictures(model: nn.Module, checkpoint: str, prefix: str) -> str | None:
+    """What differs between the pictures that an image encoder was trained on and those it will see.
+
+    Args:
+        model: with a ``data_preprocessor`` that has ``mean`` and ``std``.
+        checkpoint: of a pre-training with this toolbox, whose pictures are RGB.
+        prefix: of the weights in it; only those of its image encoder matter.
+
+    Returns:
+        A sentence, or None if they agree or the checkpoint does not say.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    meta = content.get('meta') or {}
+    image = meta.get('mm3dpretrain', {}).get('transfer_modules', {}).get('image')
+    ours = getattr(model, 'data_preprocessor', None)
+    if not image or not prefix.startswith(image) or getattr(ours, 'mean', None) is None:
+        return None
+    theirs = config_of(meta, checkpoint).model.get('data_preprocessor', {})
+    for key in ('mean', 'std'):
+        expected, found = theirs.get(key), getattr(ours, key).flatten().tolist()
+        if expected is not None and not np.allclose(expected, found, atol=1e-3):
+            return (
+                f'{checkpoint} was trained on RGB pictures with {key} {list(expected)}, here it is '
+                f'{[round(value, 3) for value in found]}: set data_preprocessor to the same'
+            )
+    if getattr(ours, '_channel_conversion', True) is False:
+        return f'{checkpoint} was trained on RGB pictures: set bgr_to_rgb=True in data_preprocessor'
+    return None
 
 
 def _varies(value: Tensor) -> bool:

@@ -1,5 +1,5 @@
 # Small: PPKT on SyntheticStreets for a CPU. The teacher is the image encoder of the small SimIPU
-# (python tools/demo.py simipu); any mmdet.ResNet of that size will do.
+# (configs/simipu); any mmdet.ResNet of that size will do.
 _base_ = [
     '../../../configs/_base_/datasets/synthetic_streets_pairs_tiny.py',
     '../../../configs/_base_/default_runtime.py',
@@ -35,7 +35,7 @@ model = dict(
         norm_cfg=dict(type='BN'),
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/demo/simipu/pretrain/epoch_20.pth',
+            checkpoint='work_dirs/simipu_r18-pointnet2msg-tiny_1xb2-16e_synthetic-streets/epoch_16.pth',
             prefix='img_encoder.',
         ),
     ),
