@@ -36,7 +36,7 @@ def view_from_above(
             right) or 'z' of a camera frame (x is right).
         limits: (smallest, smallest, largest, largest) of the two axes shown, in the frame's order;
             default: as far as 99 % of the points and all boxes go.
-        colors: (N, 3) uint8 RGB; default by height, blue (low) to red (high).
+        colors: (N, 3) uint8 RGB; default by height, dark to light blue.
 
     Returns:
         (size, size, 3) uint8 RGB on white; both axes have one scale.
@@ -194,8 +194,8 @@ def _limits(points: np.ndarray, corners: Sequence[np.ndarray], shown: list[int])
 
 
 def _height_colors(height: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 RGB from blue (low) to red (high) between the 2nd and the 98th percentile."""
+    """(N, 3) uint8 RGB, dark (low) to light blue (high) between the 2nd and 98th percentile."""
     low, high = np.percentile(height, [2, 98])
-    share = np.clip((height - low) / max(high - low, 1e-6), 0, 1)
-    hsv = np.stack([120 * (1 - share), np.full_like(share, 220), np.full_like(share, 200)], -1)
-    return cv2.cvtColor(np.uint8(hsv)[None], cv2.COLOR_HSV2RGB)[0]
+    share = np.clip((height - low) / max(high - low, 1e-6), 0, 1)[:, None]
+    # neither the green nor the red of boxes
+    return np.uint8((1 - share) * (30, 30, 80) + share * (150, 185, 240))
