@@ -69,6 +69,21 @@ def test_table_curves_and_continuation(files, capsys):
     assert files_before == {p: p.stat().st_mtime_ns for p in out.rglob('epoch_2.pth')}
 
 
+def test_every_run_logs_in_its_own_folder(files):
+    """Also where the config names the visualiser, as all of mmdet3d do."""
+    config = files[0]
+    config.write_text(
+        CONFIG + "visualizer = dict(type='Visualizer', name='visualizer',"
+        " vis_backends=[dict(type='LocalVisBackend')])\n"
+    )
+    assert run(files) == 0
+    for arm in ('scratch', 'pretrained'):
+        for seed in (0, 1):
+            (scalars,) = (files[2] / arm / f'seed{seed}').glob('*/vis_data/scalars.json')
+            losses = [json.loads(line) for line in scalars.read_text().splitlines()]
+            assert losses and all('loss' in one for one in losses)
+
+
 def test_the_arms_start_where_they_say(files):
     """With a learning rate of 0 the encoders stay what they were at the start."""
     assert run(files, '--cfg-options', 'optim_wrapper.optimizer.lr=0.0') == 0
