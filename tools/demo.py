@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> dict:
     )
     parser.add_argument('method', choices=methods, help='which method')
     parser.add_argument('--work-dir', help='default: work_dirs/demo/METHOD')
-    parser.add_argument('--data', default='data/synthetic', help='where the embedded data go')
+    parser.add_argument('--data', help='where the embedded data go (default: a folder below data/)')
     parser.add_argument(
         '--fresh', action='store_true', help='train again instead of continuing a former run'
     )

@@ -115,12 +115,20 @@ def _summary(values: np.ndarray) -> dict:
     return dict(mean=float(values.mean()), std=std, values=values.tolist())
 
 
+def _cell(entry: Mapping, digits: int) -> str:
+    mean, std = entry['mean'], entry['std']
+    # one seed has no deviation
+    return f'{mean:.{digits}f}' + ('' if np.isnan(std) else f' +- {std:.{digits}f}')
+
+
 def format_comparison(table: Mapping[str, Mapping]) -> str:
     """What :func:`compare_arms` returns as a Markdown table."""
     columns = ('scratch', 'pretrained', 'difference')
     rows = [('metric', 'scratch', 'pre-trained', 'difference', 'higher in')]
     for name, entry in table.items():
-        cells = [f'{entry[c]["mean"]:.2f} +- {entry[c]["std"]:.2f}' for c in columns]
+        # percent and metres need fewer digits than shares and relative errors
+        digits = 2 if abs(entry['scratch']['mean']) >= 2 else 4
+        cells = [_cell(entry[column], digits) for column in columns]
         cells[2] = ('' if entry['difference']['mean'] < 0 else '+') + cells[2]
         rows.append((name, *cells, f'{entry["better"]} of {len(entry["seeds"])} seeds'))
     widths = [max(map(len, column)) for column in zip(*rows)]

@@ -90,7 +90,8 @@ def draw_lidar_overlay(
     if high is None and len(shown) and np.isfinite(numbers).any():
         high = float(np.quantile(numbers[np.isfinite(numbers)], HIGH))
     colors = scale_colors(numbers, low, high)
-    picture = np.uint8(np.rint(image * dim))
+    # in memory as OpenCV wants it, also where the image is a permuted tensor
+    picture = np.ascontiguousarray(np.rint(image * dim), dtype=np.uint8)
     radius = max(1, image.shape[0] // 250) if radius is None else radius
     for place in np.argsort(-z[shown], kind='stable'):
         u, v = uv[shown[place]]

@@ -30,6 +30,15 @@ def test_scaled_schedules_end_with_the_run(scale, epochs):
         assert isinstance(scheduler.end, int) and scheduler.begin < scheduler.end
 
 
+def test_schedules_of_several_optimisers_are_scaled_once():
+    cfg = config()
+    shared = cfg.param_scheduler
+    cfg.param_scheduler = dict(point=shared, image=shared)
+    scale_epochs(cfg, 0.5)
+    assert cfg.param_scheduler.point[-1].end == 10
+    assert cfg.param_scheduler.point == cfg.param_scheduler.image
+
+
 def test_data_time_share_leaves_out_the_first_entries():
     entries = [dict(time=1.0, data_time=1.0)] * 2 + [dict(time=1.0, data_time=0.1)] * 3
     assert data_time_share([*entries, {'probe/knn': 50.0}]) == pytest.approx(0.1)

@@ -133,17 +133,33 @@ def training_seconds(work_dir: Path) -> float:
 def scale_epochs(cfg: Config, scale: float) -> None:
     """Multiply the length of a run and of its schedules, in place."""
     epochs = max(1, round(cfg.train_cfg.max_epochs * scale))
-    for scheduler in cfg.param_scheduler:
-        for key in ('begin', 'end', 'T_max'):
-            if key in scheduler:
-                scheduler[key] = scheduler[key] * epochs / cfg.train_cfg.max_epochs
+    factor = epochs / cfg.train_cfg.max_epochs
+    schedules = cfg.param_scheduler
+    if isinstance(schedules, dict) and 'type' not in schedules:  # one list for each optimiser
+        cfg.param_scheduler = {
+            name: _scale_schedules(entry, factor, epochs) for name, entry in schedules.items()
+        }
+    else:
+        cfg.param_scheduler = _scale_schedules(schedules, factor, epochs)
+    cfg.train_cfg.max_epochs = epochs
+
+
+def _scale_schedules(schedules: dict | list[dict], factor: float, epochs: int) -> list[dict]:
+    schedules = [schedules] if isinstance(schedules, dict) else schedules
+    # copies: optimisers may share the entries of their schedules
+    schedules = [
+        {
+            key: value * factor if key in ('begin', 'end', 'T_max') else value
+            for key, value in s.items()
+        }
+        for s in schedules
+    ]
     # a warm-up that ends inside the first epoch cannot be counted in epochs
-    cfg.param_scheduler = [
-        dict(s, begin=int(s.get('begin', 0)), end=max(1, round(s['end'])))
-        for s in cfg.param_scheduler
+    return [
+        dict(s, begin=int(s.get('begin', 0)), end=max(1, round(s.get('end', epochs))))
+        for s in schedules
         if s.get('end', epochs) >= 1
     ]
-    cfg.train_cfg.max_epochs = epochs
 
 
 def data_time_share(entries: list[dict]) -> float:

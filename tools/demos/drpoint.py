@@ -25,18 +25,19 @@ def run(args: argparse.Namespace) -> dict:
     """Run all steps; returns the summary."""
     steps = Steps(6)
     out: Path = args.work_dir
-    data = {'train_dataloader.dataset.data_root': args.data}
+    data_root = args.data or 'data/synthetic'
+    data = {'train_dataloader.dataset.data_root': data_root}
 
-    with steps.step('data', f'writing embedded shapes with RGB views to {args.data}'):
-        write_synthetic_shapes(args.data, **DATA)
+    with steps.step('data', f'writing embedded shapes with RGB views to {data_root}'):
+        write_synthetic_shapes(data_root, **DATA)
     with steps.step('tokenizer', 'training the tokenizer of patches (dVAE)'):
         tokenizer = train(TOKENIZER, out / 'tokenizer', data, args.fresh, args.scale)
     with steps.step('pretrain', 'pre-training the point encoder on points, RGB and depth'):
         options = {
             **data,
             'model.tokenizer.init_cfg.checkpoint': str(tokenizer),
-            'probe.train_dataset.data_root': args.data,
-            'probe.test_dataset.data_root': args.data,
+            'probe.train_dataset.data_root': data_root,
+            'probe.test_dataset.data_root': data_root,
         }
         checkpoint = train(METHOD, out / 'pretrain', options, args.fresh, args.scale)
     with steps.step('probe', 'probing frozen features, pre-trained beside untrained'):
