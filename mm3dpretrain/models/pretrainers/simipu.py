@@ -33,8 +33,8 @@ class SimIPU(BasePretrainer):
         L       = w_intra L_intra + w_inter L_inter
 
     sg stops the gradient, NCE is :class:`~mm3dpretrain.models.losses.PointInfoNCELoss`.
-    The defaults are what the public code does; configs/simipu/README.md lists what differs from it in
-    the improved config and why. A term of weight 0 is neither computed nor needs its parts, and
+    The defaults are what the public code does; configs/simipu/README.md lists what differs from it
+    in the improved config and why. A term of weight 0 is neither computed nor needs its parts, and
     what no active term trains is frozen, so that every trainable parameter gets a gradient.
 
     Args:
