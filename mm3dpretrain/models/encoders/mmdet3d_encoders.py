@@ -126,6 +126,7 @@ class SparseUNetEncoder(_Mmdet3dEncoder):
         backbone = {'sparseconv_backend': 'spconv', **backbone}
         super().__init__(backbone, init_cfg)
         self.voxel_size = voxel_size
+        self.min_cells = 2 ** backbone.get('num_stages', 4)
         self.in_channels = backbone.get('in_channels', 4)
         self.embed_dim = backbone.get('decoder_channels', [256, 128, 96, 96])[-1]
         self.out_channels = 2 * self.embed_dim
@@ -139,6 +140,8 @@ class SparseUNetEncoder(_Mmdet3dEncoder):
         batch, num, channels = points.shape
         xyz = points[..., :3]
         cell = torch.floor((xyz - xyz.amin(dim=1, keepdim=True)) / self.voxel_size).long()
+        # every stage halves the grid, and spconv refuses one without cells: flat clouds move up
+        cell = cell + (self.min_cells - 1 - cell.amax(dim=(0, 1))).clamp(min=0)
         sample = torch.arange(batch, device=points.device)[:, None, None].expand(-1, num, 1)
         key = torch.cat([sample, cell], dim=-1).flatten(0, 1)
         coors, owner, count = key.unique(dim=0, return_inverse=True, return_counts=True)

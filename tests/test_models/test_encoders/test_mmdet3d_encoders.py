@@ -93,6 +93,17 @@ def test_voxels_hold_the_mean(points):
         assert (members[:, :3].amax(0) - members[:, :3].amin(0)).max() <= 0.25
 
 
+@pytest.mark.parametrize('height', [0.0, 0.05, 0.15, 0.35])
+def test_flat_clouds(points, height):
+    """Lower than one cell of the coarsest stage: spconv alone refuses them."""
+    torch.manual_seed(0)
+    encoder = MODELS.build(dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET))
+    points[..., 2] *= height
+    local = encoder(points)['local']
+    assert local.shape == (2, 256, 12) and local.isfinite().all()
+    assert local.std(dim=1).mean() > 0
+
+
 def test_bad_input(points):
     with pytest.raises(ValueError, match='voxel_size'):
         MODELS.build(dict(type='SparseUNetEncoder', voxel_size=0.0, backbone=UNET))
