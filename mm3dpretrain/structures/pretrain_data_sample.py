@@ -20,7 +20,7 @@ class PretrainDataSample(BaseDataElement):
     - ``pred_label`` int64 (1,), ``pred_score`` (num_classes,): classification.
     - ``pred_part_score`` (N, num_parts): part segmentation; ``pred_points`` (M, 3): completion.
     - ``gt_depth``, ``pred_depth`` (H, W): metres along z, 0 where nothing was measured.
-    - ``point_embed``, ``image_embed`` (M, D), ``point_uv`` (V, M, 2), ``point_seen`` bool (V, M): points
-      and their pixels in a common space, see :meth:`SimIPU.predict`.
+    - ``point_embed``, ``image_embed`` (M, D), ``point_uv`` (V, M, 2), ``point_seen`` bool (V, M):
+      points and their pixels in a common space, see ``SimIPU.predict``.
     - names that begin with ``vote_``: the same after voting over ``num_votes`` copies.
     """
