@@ -10,7 +10,7 @@ model = dict(
     backbone=dict(
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/simipu_resnet50_8xb4-100e_kitti/epoch_50.pth',
+            checkpoint='work_dirs/simipu_r50-pointnet2msg-improved_8xb4-100e_kitti/epoch_50.pth',
             prefix='img_encoder.',
         )
     ),
