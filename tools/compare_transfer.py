@@ -69,6 +69,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--scale', type=float, default=1.0, help='factor on the epochs of both')
     parser.add_argument('--fresh', action='store_true', help='repeat finished runs too')
     parser.add_argument('--curves', nargs='+', default=['loss'], help='logged values to draw')
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        metavar='PART',
+        help='print only metrics whose names contain one of these (the files hold all)',
+    )
     parser.add_argument('--json', type=Path, help='write the table to this file as well')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE'
@@ -113,12 +119,21 @@ def compare(args: argparse.Namespace) -> dict:
             runs[arm][seed] = run_arm(arm_cfg, folder, args.fresh, args.scale)
             curves[arm].append(read_scalars(folder))
     table = compare_arms(runs)
-    print(format_comparison(table))
+    print(format_comparison(_selected(table, args.metrics)))
     for path in filter(None, (out / 'table.json', args.json)):
         write_json(path, dict(config=str(args.config), seeds=args.seeds, metrics=table))
     title = f'{args.config.stem}, {len(args.seeds)} seeds'
     print(draw_transfer_curves(curves, out / 'curves.png', args.curves, title))
     return table
+
+
+def _selected(table: dict, parts: list[str] | None) -> dict:
+    if parts is None:
+        return table
+    chosen = {name: row for name, row in table.items() if any(part in name for part in parts)}
+    if not chosen:
+        raise ValueError(f'no metric has {parts} in its name, there are {sorted(table)}')
+    return chosen
 
 
 def run_arm(cfg, folder: Path, fresh: bool, scale: float) -> dict:

@@ -107,3 +107,14 @@ def test_what_does_not_arrive_is_an_error(files, capsys):
     files[1].unlink()
     assert run(files) == 1
     assert 'pretrain.pth' in capsys.readouterr().err
+
+
+def test_printed_metrics_are_chosen_by_parts_of_their_names():
+    table = {'KITTI/AP40': {}, 'KITTI/AP11': {}, 'boxes/recall': {}}
+    assert list(compare_transfer._selected(table, None)) == list(table)
+    assert list(compare_transfer._selected(table, ['AP40', 'recall'])) == [
+        'KITTI/AP40',
+        'boxes/recall',
+    ]
+    with pytest.raises(ValueError, match='boxes/recall'):
+        compare_transfer._selected(table, ['mIoU'])

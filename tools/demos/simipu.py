@@ -25,10 +25,22 @@ METHOD = 'simipu/simipu_r18-pillars-tiny_1xb2-16e_synthetic-streets.py'
 DOWNSTREAM = ROOT / 'configs/downstream'
 DEPTH = DOWNSTREAM / 'depth/densedepth_resnet18-tiny_1xb4-100e_synthetic-streets_ft.py'
 DETECTOR = DOWNSTREAM / 'mmdet3d/pointpillars-tiny_1xb4-80e_synthetic-streets_ft.py'
-# (title, folder, config, further arguments, metric, unit, whether higher is better)
+# name, config, further arguments, metric, what the last screen calls it
 TRANSFERS = (
-    ('depth', DEPTH, ['--prefix', 'img_encoder.'], 'depth/abs_rel', '', False),
-    ('detection', DETECTOR, [], 'boxes/recall', ' %', True),
+    (
+        'depth',
+        DEPTH,
+        ['--prefix', 'img_encoder.'],
+        'depth/abs_rel',
+        'relative error of the depth of a picture (lower is better)',
+    ),
+    (
+        'detection',
+        DETECTOR,
+        [],
+        'Kitti metric/pred_instances_3d/KITTI/Car_3D_AP40_moderate_loose',
+        'AP40 of cars in the LiDAR, 3D IoU 0.5 (higher is better)',
+    ),
 )
 
 
@@ -127,7 +139,7 @@ def _draw_similarity(samples: list, path: Path) -> None:
 def _transfer(checkpoint: Path, out: Path, data: str, args: argparse.Namespace) -> dict:
     """Both arms of each downstream task, one seed."""
     results = {}
-    for name, config, more, metric, _, _ in TRANSFERS:
+    for name, config, more, metric, _ in TRANSFERS:
         command = [str(config), '--checkpoint', str(checkpoint), '--seeds', '0', *more]
         command += ['--work-dir', str(out / name), '--scale', str(args.scale)]
         options = [
@@ -136,6 +148,7 @@ def _transfer(checkpoint: Path, out: Path, data: str, args: argparse.Namespace) 
         ]
         if name == 'detection':
             options.append(f'test_evaluator.0.ann_file={data}/kitti_infos_val.pkl')
+        command += ['--metrics', metric]
         command += ['--fresh'] if args.fresh else []
         table = compare_transfer.compare(
             compare_transfer.parse_args([*command, '--cfg-options', *options])
@@ -150,20 +163,17 @@ def _last_screen(summary: dict, out: Path) -> None:
     untrained = summary['retrieval']['untrained']
     python = os.path.relpath(sys.executable)
     rows = []
-    for name, _, _, metric, unit, higher in TRANSFERS:
+    for name, _, _, _, title in TRANSFERS:
         entry = summary['transfer'][name]
         scratch, pretrained = (entry[arm]['mean'] for arm in ('scratch', 'pretrained'))
-        better = 'higher' if higher else 'lower'
-        rows.append(
-            f'  {name:10} {metric} ({better} is better): scratch {scratch:.3f}{unit}, '
-            f'pre-trained {pretrained:.3f}{unit}'
-        )
+        rows.append(f'  {title}\n    scratch {scratch:.3f}, pre-trained {pretrained:.3f}')
     rows = '\n'.join(rows)
     total = sum(summary['seconds'].values())
     print(
         f"""
 {'=' * 78}
-An image and a LiDAR encoder were pre-trained without labels on {total / 60:.1f} minutes of streets.
+An image and a LiDAR encoder were pre-trained without labels, and tried, in
+{total / 60:.1f} minutes, {summary['data_time_share']:.0%} of a training step waiting for data.
 
 Held-out frames: which of 1,024 points is it that a pixel shows?
   right at once   {retrieval['top1']:5.1f} %   untrained {untrained['top1']:.1f} %   chance {retrieval['chance_top1']:.1f} %
