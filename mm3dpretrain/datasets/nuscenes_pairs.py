@@ -91,7 +91,7 @@ class NuScenesPairs(BasePairs):
     def load_data_list(self) -> list[dict]:
         """One record for each key frame."""
         if self.ann_file:
-            return [self._from_info(info) for info in self.read_infos()]
+            return self.records_of_infos()
         return self._from_tables(Path(self.data_root) / self.version)
 
     # ------------------------------------------------------------------ info files
@@ -255,6 +255,10 @@ def pose_matrix(quaternion: Sequence[float], translation: Sequence[float]) -> np
     return matrix
 
 
+# characters; rows of the published tables have some hundred
+LONGEST_ROW = 1 << 16
+
+
 def read_table(path: str | os.PathLike, chunk: int = 1 << 20) -> Iterator[dict]:
     """The rows of a table, a JSON array of objects, one after another.
 
@@ -265,7 +269,7 @@ def read_table(path: str | os.PathLike, chunk: int = 1 << 20) -> Iterator[dict]:
         chunk: characters that are read at a time.
 
     Raises:
-        SampleError: for a missing, truncated or other file.
+        SampleError: for a missing, truncated or other file, at once where a row is broken.
     """
     decoder, buffer, place, end = json.JSONDecoder(), '', 0, False
     try:
@@ -282,7 +286,8 @@ def read_table(path: str | os.PathLike, chunk: int = 1 << 20) -> Iterator[dict]:
                 try:
                     row, place = decoder.raw_decode(buffer, place)
                 except json.JSONDecodeError as error:
-                    if end:
+                    # a row that goes on beyond the buffer, unless that is longer than any row
+                    if end or len(buffer) - place > LONGEST_ROW + chunk:
                         raise SampleError(f'{path}: truncated or broken ({error})') from error
                     text = file.read(chunk)
                     end = not text

@@ -49,16 +49,18 @@ class BasePairs(BaseDataset, ABC):
             larger ones. Where nothing is known of scenes, every frame is its own.
         scene_seed: of that list; None takes the first scenes by name, as SimIPU's Waymo shares do.
         interval: keep every ``interval``-th frame of those (SimIPU's Waymo set: 5).
-        max_refetch: a broken frame is logged, counted in :attr:`broken` and replaced by another
-            one, at most so many times in a row; 0 raises at the first one. In ``test_mode`` frames
-            are never replaced.
-        num_pts_feats: floats per point in the files; default what the set has.
+        max_refetch: a broken frame is logged once, kept in :attr:`broken` and replaced by another
+            one, at most so many times in a row; 0 raises at the first one. It is tried again when
+            it is drawn again. In ``test_mode`` frames are never replaced.
+        num_pts_feats: floats per point in the files, also where the info file says another number;
+            default what the info file says, or what the set has.
         intensity_scale: the intensity that becomes 1, or 'tanh'; default what the set has.
         pipeline, metainfo, indices, serialize_data, test_mode, lazy_init: as in
             :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        ValueError: for arguments out of range, unknown cameras or scenes, or no frames.
+        ValueError: for arguments out of range, unknown cameras or scenes, no frames, or a pipeline
+            that reads more earlier scans than the records list.
         FileNotFoundError: if the data set is not at ``data_root``.
     """
 
@@ -68,6 +70,8 @@ class BasePairs(BaseDataset, ABC):
     DEFAULT_CAMERAS: tuple[str, ...] = ()
     NUM_PTS_FEATS = 4
     INTENSITY_SCALE: float | str = 1.0
+    #: how many earlier scans the records list at most
+    num_sweeps = 0
     #: sub-folders that ``data_prefix`` changes
     DATA_PREFIX: dict = {}
 
@@ -111,8 +115,15 @@ class BasePairs(BaseDataset, ABC):
         self.scene_share = scene_share
         self.scene_seed = scene_seed
         self.interval = interval
-        self.num_pts_feats = num_pts_feats or self.NUM_PTS_FEATS
-        self.intensity_scale = intensity_scale or self.INTENSITY_SCALE
+        self.asked_width = num_pts_feats
+        self.num_pts_feats = self.NUM_PTS_FEATS if num_pts_feats is None else num_pts_feats
+        self.intensity_scale = self.INTENSITY_SCALE if intensity_scale is None else intensity_scale
+        if self.num_pts_feats < 4:
+            raise ValueError(f'{name}: a point has x, y, z, intensity, got {num_pts_feats=}')
+        if self.intensity_scale != 'tanh' and not float(self.intensity_scale) > 0:
+            raise ValueError(
+                f"{name}: intensity_scale must be positive or 'tanh', got {intensity_scale!r}"
+            )
         #: number of each broken frame that this process met, and what is wrong with it
         self.broken: dict[int, str] = {}
         unknown = set(data_prefix or {}) - set(self.DATA_PREFIX)
@@ -122,6 +133,12 @@ class BasePairs(BaseDataset, ABC):
             )
         # built here, so that names resolve in this package's scope without a runner
         pipeline = [TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline]
+        wanted = max((getattr(step, 'num_sweeps', 0) for step in pipeline), default=0)
+        if wanted > self.num_sweeps:
+            raise ValueError(
+                f'{name}: the pipeline reads {wanted} earlier scans, the records list '
+                f'{self.num_sweeps}: NuScenesPairs(sweeps={wanted}) lists them, other sets have none'
+            )
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -220,6 +237,27 @@ class BasePairs(BaseDataset, ABC):
             )
         return content['data_list']
 
+    def _from_info(self, info: dict) -> dict:
+        """The record of an entry of the info file."""
+        raise ValueError(f'{type(self).__name__} reads no info files')
+
+    def records_of_infos(self) -> list[dict]:
+        """Records of all entries of the info file.
+
+        Raises:
+            SampleError: for an entry that lacks something, as one of another data set does.
+        """
+        records = []
+        for number, info in enumerate(self.read_infos()):
+            try:
+                records.append(self._from_info(info))
+            except KeyError as error:
+                raise SampleError(
+                    f'{self.ann_file}: entry {number} has no {error}: is it an info file for '
+                    f'{type(self).__name__} with {list(self.cameras)}?'
+                ) from error
+        return records
+
     def keep_complete(
         self, folders: Mapping[str, Mapping[str, str]], wanted: Sequence[str] | None
     ) -> list[str]:
@@ -268,6 +306,8 @@ class BasePairs(BaseDataset, ABC):
         """
         record = dict(super().get_data_info(int(idx)))
         record.setdefault('sweeps', [])
+        if self.asked_width is not None:
+            record['num_pts_feats'] = self.asked_width
         record.setdefault('num_pts_feats', self.num_pts_feats)
         record.setdefault('intensity_scale', self.intensity_scale)
         return self.complete_record(record)
@@ -305,24 +345,31 @@ class BasePairs(BaseDataset, ABC):
         others = None
         while True:
             current = candidates[-1]
-            if current not in self.broken:
-                seed_sample(idx)
-                try:
-                    return self.prepare_data(current)
-                except SampleError as error:
+            seed_sample(idx)
+            try:
+                return self.prepare_data(current)
+            except SampleError as error:
+                last = error
+                # logged once, but tried again when it is drawn again: its file may be fine and a
+                # random crop without a point to blame, and what a draw gives must not depend on
+                # what this process read before
+                if current not in self.broken:
                     self.broken[current] = str(error)
                     self._warn(f'{error} [broken frame number {len(self.broken)}, replaced]')
             if len(candidates) == total or len(candidates) > self.max_refetch:
                 raise RuntimeError(
                     f'{type(self).__name__}: {len(candidates)} broken frames in a row '
                     f'(max_refetch={self.max_refetch}, {total} frames in {self._source()}); the '
-                    f'last one: {self.broken[current]}'
-                )
+                    f'last one: {last}'
+                ) from last
             if others is None:
                 seed = idx.seed if isinstance(idx, SeededIndex) else np.random.randint(2**31)
                 order = np.random.default_rng([int(seed), current]).permutation(total)
                 others = iter(order[order != current].tolist())
             candidates.append(next(others))
+            if isinstance(idx, SeededIndex):
+                # with the same random numbers an unlucky crop would be that of the others too
+                idx = SeededIndex(int(idx), mix_seed(idx.seed, len(candidates)))
 
     # ------------------------------------------------------------------ helpers
 

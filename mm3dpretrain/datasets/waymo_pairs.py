@@ -69,7 +69,7 @@ class WaymoPairs(BasePairs):
     def load_data_list(self) -> list[dict]:
         """One record for each frame of the split or the info file."""
         if self.ann_file:
-            return [self._from_info(info) for info in self.read_infos()]
+            return self.records_of_infos()
         folders = {camera: Path(self._picture_folder(camera)) for camera in self.cameras}
         points, calib = Path(self.data_prefix['pts']), Path(self.data_prefix['calib'])
         try:

@@ -167,6 +167,28 @@ def test_info_files_that_are_none(tmp_path):
     (root / 'x.pkl').write_bytes(b'nonsense')
     with pytest.raises(SampleError, match='cannot read the pickle'):
         KittiPairs(data_root=str(root), ann_file='x.pkl')
+    other = dict(images=dict(CAM_FRONT={}), lidar_points=dict(lidar_path='a.bin'))
+    (root / 'x.pkl').write_bytes(pickle.dumps(dict(data_list=[other])))
+    with pytest.raises(SampleError, match=r"x\.pkl: entry 0 has no 'R0_rect': is it .* KittiPairs"):
+        KittiPairs(data_root=str(root), ann_file='x.pkl')
+
+
+def test_asked_floats_per_point_win_over_the_info_file(tmp_path):
+    """Info files of some converters say 6 where the scans have 4."""
+    root = write_kitti(tmp_path)
+    matrix = np.eye(4).tolist()
+    infos = [
+        dict(
+            images=dict(CAM2=dict(img_path=f'{i:06d}.png', cam2img=matrix, lidar2cam=matrix)),
+            lidar_points=dict(lidar_path=f'{i:06d}.bin', num_pts_feats=6),
+        )
+        for i in range(6)
+    ]
+    (root / 'x.pkl').write_bytes(pickle.dumps(dict(data_list=infos)))
+    args = dict(data_root=str(root), ann_file='x.pkl', pipeline=READ[:1], max_refetch=0)
+    with pytest.raises(SampleError, match='read as 6 floats .* looks like 4'):
+        KittiPairs(**args)[0]
+    assert KittiPairs(**args, num_pts_feats=4)[0]['points'].shape == (300, 4)
 
 
 # --------------------------------------------------------------------------- raw drives

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pytest
 
-from mm3dpretrain.datasets import NuScenesPairs, SampleError
+from mm3dpretrain.datasets import NuScenesPairs, SampleError, nuscenes_pairs
 from mm3dpretrain.datasets.nuscenes_pairs import (
     CAMERAS,
     VAL_SCENES,
@@ -79,12 +80,10 @@ def test_car_itself_is_dropped(demo):
 
 
 def test_wrong_width_of_the_real_scan(demo):
+    assert NuScenesPairs(**demo).get_data_info(0)['num_pts_feats'] == 5  # from the info file
     dataset = NuScenesPairs(num_pts_feats=4, pipeline=READ, **demo)
-    record = dataset.get_data_info(0)
-    assert record['num_pts_feats'] == 5  # the info file knows
-    record['num_pts_feats'] = 4
     with pytest.raises(SampleError, match='read as 4 floats per point.*looks like 5 floats'):
-        dataset.pipeline(record)
+        dataset[0]
 
 
 # --------------------------------------------------------------------------- tables
@@ -138,8 +137,10 @@ def test_sweeps_lie_in_the_frame_of_the_scan(root):
     assert points[600:, 0] == pytest.approx(raw[:, 0] - 2, abs=1e-5)
     assert sorted(set(points[:, 4].tolist())) == pytest.approx([0, 0.05, 0.1])
     # records list the sweeps, LoadLidar reads what it is asked for
-    few = NuScenesPairs(sweeps=1, **args)
-    assert len(few.get_data_info(1)['sweeps']) == 1
+    few = NuScenesPairs(**dict(args, sweeps=1, pipeline=READ))
+    assert len(few.get_data_info(1)['sweeps']) == 1 and len(few[1]['inputs']['points']) == 300
+    with pytest.raises(ValueError, match=r'reads 5 earlier scans, the records list 1.*sweeps=5'):
+        NuScenesPairs(sweeps=1, **args)
 
 
 def test_sweeps_of_an_info_file(root, tmp_path):
@@ -208,6 +209,21 @@ def test_read_table(tmp_path, chunk):
         list(read_table(tmp_path / 'a.json', chunk))
     with pytest.raises(SampleError, match='cannot read the table'):
         list(read_table(tmp_path / 'no.json', chunk))
+
+
+def test_broken_row_is_found_before_the_rest_is_read(monkeypatch):
+    """A table has up to a gigabyte, which must not be read and searched again and again."""
+    text, taken = '[{"a": 1}, {"a": oops}, ' + '{"a": 2}, ' * 100_000 + '{}]', []
+
+    class Table(io.StringIO):
+        def read(self, size):
+            taken.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(nuscenes_pairs, 'open', lambda *_, **__: Table(text), raising=False)
+    with pytest.raises(SampleError, match='truncated or broken'):
+        list(read_table('a.json', 1 << 12))
+    assert sum(taken) < 100_000 < len(text)
 
 
 def test_pose_matrix_agrees_with_scipy():

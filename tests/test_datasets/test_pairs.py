@@ -178,6 +178,9 @@ def test_asked_scenes(tmp_path):
         (dict(interval=0), 'interval >= 1'),
         (dict(max_refetch=-1), 'max_refetch >= 0'),
         (dict(data_prefix=dict(image='x')), r"data_prefix has \['image'\], known are"),
+        (dict(num_pts_feats=0), 'num_pts_feats=0'),
+        (dict(intensity_scale=0), "intensity_scale must be positive or 'tanh', got 0"),
+        (dict(pipeline=[dict(type='LoadLidar', num_sweeps=2)]), 'reads 2 earlier scans.* list 0'),
     ],
 )
 def test_impossible_arguments(root, kwargs, message):
@@ -314,6 +317,25 @@ def test_replacement_does_not_depend_on_what_was_read_before(root):
         assert a['data_samples'].sample_id == b['data_samples'].sample_id
         assert torch.equal(a['inputs']['points_aug'], b['inputs']['points_aug'])
         fresh = KittiPairs(data_root=str(root), pipeline=PIPELINE)
+
+
+def test_unlucky_crop_does_not_lose_the_frame(root):
+    """A draw gives what it gives in a fresh process, also after its frame once showed no point."""
+    pipeline = [
+        *PIPELINE[:2], dict(type='CropPictures', size=(14, 90)),
+        dict(type='PackPairs', min_in_picture=100),
+    ]  # fmt: skip
+    draws = [SeededIndex(i, seed) for seed in range(8) for i in range(6)]
+    used = KittiPairs(data_root=str(root), pipeline=pipeline)
+    names = [used[draw]['data_samples'].sample_id for draw in draws]
+    fresh = [
+        KittiPairs(data_root=str(root), pipeline=pipeline)[draw]['data_samples'].sample_id
+        for draw in draws
+    ]
+    assert names == fresh
+    assert len(used.broken) > 2
+    # all are drawn again after they were unlucky
+    assert {f'{i:06d}' for i in used.broken} <= set(names[-12:])
 
 
 def test_lists_of_different_length(root, warnings):

@@ -29,7 +29,8 @@ class LoadLidar(BaseTransform):
             metres; the car itself on nuScenes.
 
     Raises:
-        SampleError: for broken scans, see :func:`~mm3dpretrain.datasets.lidar_io.read_lidar`.
+        SampleError: for broken scans, see :func:`~mm3dpretrain.datasets.lidar_io.read_lidar`, or
+            if no point is as far away as ``min_distance``.
         ValueError: for impossible arguments, or more columns than the files have.
     """
 
@@ -59,6 +60,11 @@ class LoadLidar(BaseTransform):
             points[:, :3] = moved
             scans.append(points)
         results['points'] = np.concatenate(scans)
+        if not len(results['points']):
+            raise SampleError(
+                f'{results["lidar_path"]}: no point is {self.min_distance:g} m or farther from the '
+                'sensor: min_distance is too large, or the units are not metres'
+            )
         return results
 
     def _read(self, source: dict, record: dict) -> np.ndarray:

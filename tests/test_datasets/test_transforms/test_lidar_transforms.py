@@ -253,6 +253,10 @@ def test_arguments_of_load_lidar(tmp_path):
     record = dict(lidar_path=str(tmp_path / 'a.bin'), num_pts_feats=4, intensity_scale=1.0)
     with pytest.raises(ValueError, match=r'use_dim=5, .*a\.bin has 4 columns'):
         LoadLidar(use_dim=5)(record)
+    np.float32([[3, 4, 0, 0.5]]).tofile(record['lidar_path'])
+    assert len(LoadLidar(min_distance=5.0)(dict(record))['points']) == 1
+    with pytest.raises(SampleError, match=r'a\.bin: no point is 5\.1 m or farther'):
+        LoadLidar(min_distance=5.1)(dict(record))
     with pytest.raises(ValueError, match='stride must be positive'):
         LidarDepth(0)
     with pytest.raises(ValueError, match='min_points must be positive'):
