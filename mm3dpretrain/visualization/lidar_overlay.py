@@ -60,7 +60,8 @@ def draw_lidar_overlay(
         lidar2img: (4, 4), to pixels of this picture.
         values: (N,) what the colours show, such as the similarity of matched features; default
             the depth, on a logarithmic scale with near points blue.
-        low, high: ends of the scale; default from the values of the drawn points.
+        low, high: ends of the scale, in metres for the depth; default from the values of the drawn
+            points.
         radius: of a dot in pixels; default by the size of the picture.
         dim: factor on the picture, so that the dots stand out.
         legend: name of the values; adds a scale with its ends in the lower left corner.
@@ -84,7 +85,9 @@ def draw_lidar_overlay(
     matrix = np.asarray(lidar2img, np.float64)[None]
     uv, z, inside = (array[0] for array in project_points(points, matrix, [image.shape[:2]]))
     shown = np.flatnonzero(inside)
-    numbers = np.log(z[shown]) if values is None else np.asarray(values)[shown]
+    numbers = np.asarray(values)[shown] if values is not None else np.log(z[shown])
+    if values is None:
+        low, high = (None if end is None else np.log(max(end, 1e-3)) for end in (low, high))
     if low is None and len(shown) and np.isfinite(numbers).any():
         low = float(np.quantile(numbers[np.isfinite(numbers)], LOW))
     if high is None and len(shown) and np.isfinite(numbers).any():
@@ -98,7 +101,7 @@ def draw_lidar_overlay(
         # OpenCV counts from the centre of the first pixel
         center = (int(np.floor(u)), int(np.floor(v)))
         cv2.circle(picture, center, radius, colors[place].tolist(), -1)
-    if legend is not None and low is not None:
+    if legend is not None and low is not None and high is not None:
         ends = np.exp([low, high]) if values is None else (low, high)
         _draw_scale(picture, legend, *ends)
     return picture

@@ -54,6 +54,21 @@ def test_chosen_frames_of_several_cameras(tmp_path):
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['000_2.png', '001_0.png']
 
 
+def test_several_sets_at_once(tmp_path, capsys):
+    root = write_kitti(tmp_path / 'kitti', num=2)
+    (root / 'training' / 'velodyne' / '000001.bin').write_bytes(b'abc')
+    path = tmp_path / 'config.py'
+    one = f'dict(type="KittiPairs", data_root={str(root)!r}, pipeline={PIPELINE})'
+    path.write_text(
+        f'train_dataloader = dict(dataset=dict(type="ConcatDataset", datasets=[{one}, {one}]))'
+    )
+    out = tmp_path / 'out'
+    args = [str(path), '--out', str(out), '--width', '64', '--index', '2', '3']
+    assert browse_pairs.main(args) == 1
+    assert [p.name for p in out.iterdir()] == ['000_2.png']
+    assert 'frame 3 is left out' in capsys.readouterr().err
+
+
 def test_still_pipelines_and_options(tmp_path):
     root = write_kitti(tmp_path / 'kitti', num=2)
     pipeline = "[dict(type='LoadLidar'), dict(type='LoadPictures'), dict(type='PackPairs')]"

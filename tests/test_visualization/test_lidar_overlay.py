@@ -42,6 +42,16 @@ def test_colour_is_the_depth_by_default():
     assert near[2] > near[0] and far[0] > far[2]
 
 
+def test_ends_of_the_depth_scale_are_metres():
+    points = np.array([[-4.0, 0, 4], [40, 0, 40], [0, 0, 12.649]])  # the last is between them
+    picture = draw_lidar_overlay(
+        np.zeros((40, 60, 3), np.uint8), points, LENS, low=4, high=40, radius=0
+    )
+    ends = scale_colors(np.array([0.0, 0.5, 1.0]), 0, 1)
+    assert (picture[20, 10] == ends[0]).all() and (picture[20, 50] == ends[2]).all()
+    assert picture[20, 30].astype(int) == pytest.approx(ends[1].astype(int), abs=6)
+
+
 def test_legend():
     points = np.random.default_rng(0).uniform([-2, -2, 2], [2, 2, 9], (50, 3))
     image = np.zeros((40, 60, 3), np.uint8)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from mmengine.config import DictAction
 
-from mm3dpretrain.datasets import SampleError
+from mm3dpretrain.datasets import ConcatDataset, SampleError
 from mm3dpretrain.datasets.io import atomic_path
 from mm3dpretrain.registry import DATASETS
 from mm3dpretrain.utils import prepare_runtime
@@ -62,6 +62,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.num < 1 or args.width < 64:
         parser.error(f'need --num >= 1 and --width >= 64, got {args.num} and {args.width}')
     return args
+
+
+def read_frame(dataset, index: int) -> dict:
+    """Frame ``index`` of a set or of several at once; no other one stands in for a broken one."""
+    while isinstance(dataset, ConcatDataset):
+        part, index = dataset._get_ori_dataset_idx(index)
+        dataset = dataset.datasets[part]
+    return dataset.prepare_data(index)
 
 
 def draw_frame(item: dict, width: int) -> np.ndarray:
@@ -152,8 +160,7 @@ def browse(args: argparse.Namespace) -> None:
     out, written = Path(args.out), 0
     for number, index in enumerate(chosen):
         try:
-            # not dataset[index]: another frame would stand in for a broken one
-            item = dataset.prepare_data(index)
+            item = read_frame(dataset, index)
         except SampleError as error:
             print(f'frame {index} is left out: {error}', file=sys.stderr)
             continue
