@@ -102,8 +102,9 @@ def drop_occluded(
 
     The LiDAR stands higher than the camera and looks over cars and walls at what is hidden to it.
     Such points fall between those of the nearer surface. A pixel is removed if, in a window around
-    it, there are clearly nearer ones both above and below: the ground, which is nearer only below,
-    and the rim of an object, which is nearer only on one side, stay.
+    it, there are clearly nearer ones both above and below (its own row counts for both): the ground
+    and what is seen over the upper rim of an object, with nearer ones only below, stay. To the left
+    and right of an object, ``window[1]`` columns of what is behind it are lost.
 
     Args:
         depth: (H, W) float32, 0 where unknown.

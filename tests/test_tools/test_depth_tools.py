@@ -41,6 +41,23 @@ def test_guesses_without_the_picture(data_root, tmp_path, capsys):
     assert rows['rmse'] < constant['rmse']
 
 
+def test_guesses_lie_as_the_test_does(tmp_path, capsys):
+    """A training that is cropped, as NYU's is, must not shift the guesses of the rows."""
+    root = tmp_path / 'nyu'
+    root.mkdir()
+    for kind in ('train', 'test'):
+        (root / f'nyu_{kind}.txt').write_text('a.jpg a.png\n')
+    cv2.imwrite(str(root / 'a.jpg'), np.zeros((480, 640, 3), np.uint8))
+    rows = np.linspace(9000, 1000, 480).astype(np.uint16)
+    cv2.imwrite(str(root / 'a.png'), np.repeat(rows[:, None], 640, 1))
+    config = CONFIG.parent / 'densedepth_resnet50_2xb8-24e_nyu_scratch.py'
+    out = tmp_path / 'base.json'
+    folders = [f'{kind}_dataloader.dataset.data_root={root}' for kind in ('train', 'test')]
+    assert depth_baseline.main([str(config), '--json', str(out), '--cfg-options', *folders]) == 0
+    constant, by_row = json.loads(out.read_text()).values()
+    assert by_row['abs_rel'] < 1e-6 < constant['abs_rel']
+
+
 def test_missing_data_is_one_line(tmp_path, capsys):
     missing = f'train_dataloader.dataset.data_root={tmp_path}/none'
     assert depth_baseline.main([str(CONFIG), '--cfg-options', missing]) == 1

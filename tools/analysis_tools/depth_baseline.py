@@ -19,8 +19,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.config import DictAction
 
-KEEP = ('LoadDepthImage', 'LoadDepth', 'LidarDepthTargets', 'KBCrop', 'NYUCrop', 'PackDepth')
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -55,7 +53,7 @@ def baselines(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     test = DATASETS.build(cfg.test_dataloader.dataset)
     # at the resolution and in the crop of the test, without augmentation
     train_cfg = cfg.train_dataloader.dataset
-    train_cfg.pipeline = [step for step in train_cfg.pipeline if step['type'] in KEEP]
+    train_cfg.update(pipeline=cfg.test_dataloader.dataset.pipeline, cached_steps=0)
     train = DATASETS.build(train_cfg)
     count = min(len(train), args.frames)
     targets = [train[i]['data_samples'].gt_depth.numpy() for i in range(count)]

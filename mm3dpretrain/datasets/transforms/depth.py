@@ -291,8 +291,10 @@ class RandomFlipDepth(BaseTransform):
 class RandomGammaColor(BaseTransform):
     """Change gamma, brightness and the balance of the colours, each by a uniform factor.
 
-    The augmentation of BTS and its descendants: ``img ** gamma * brightness * color[channel]`` on
-    values from 0 to 255.
+    The augmentation of the Monocular-Depth-Estimation-Toolbox:
+    ``img ** gamma * brightness * color[channel]`` on values from 0 to 255, so that ``gamma`` is
+    mostly one more brightness (0.57 at 0.9, 1.74 at 1.1 for white). BTS, where it comes from,
+    takes the power of values from 0 to 1.
 
     Args:
         prob: probability in [0, 1].
