@@ -137,7 +137,7 @@ class BasePairs(BaseDataset, ABC):
         if wanted > self.num_sweeps:
             raise ValueError(
                 f'{name}: the pipeline reads {wanted} earlier scans, the records list '
-                f'{self.num_sweeps}: NuScenesPairs(sweeps={wanted}) lists them, other sets have none'
+                f'{self.num_sweeps}: NuScenesPairs(sweeps={wanted}) lists them, others have none'
             )
         super().__init__(
             ann_file=ann_file,
