@@ -248,8 +248,9 @@ def test_impossible_crops_and_probabilities():
     with pytest.raises(ValueError, match='size'):
         transforms.ResizeDepth((0, 4))
     other = dict(sample(), gt_depth=np.ones((30, 50), np.float32))
-    with pytest.raises(SampleError, match='gt_depth'):
-        transforms.RandomCropDepth((10, 10))(other)
+    for step in (transforms.RandomCropDepth((10, 10)), transforms.RandomRotateDepth(1.0)):
+        with pytest.raises(SampleError, match=r'gt_depth is \(30, 50\).*put it before'):
+            step(dict(other))
 
 
 # --------------------------------------------------------------------------- LiDAR targets

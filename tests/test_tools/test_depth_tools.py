@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mm3dpretrain.registry import MODELS
+from mm3dpretrain.datasets.transforms.depth import _Crop
+from mm3dpretrain.registry import MODELS, TRANSFORMS
 from mm3dpretrain.utils import prepare_runtime
 from tools.analysis_tools import depth_baseline
 from tools.visualization import visualize_depth
@@ -90,6 +91,31 @@ def test_sheet_refuses(checkpoint, data_root, tmp_path, capsys):
     assert 'there are 3 samples' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         visualize_depth.main([str(checkpoint), '--out', 'sheet.xyz'])
+
+
+def test_frame_without_depth_is_one_line(checkpoint, data_root, tmp_path, capsys):
+    # the rows at the top of a street have no depth
+    steps = [
+        dict(type='LoadDepthImage'), dict(type='LidarDepthTargets'), dict(type='CropSky'),
+        dict(type='PackDepth'),
+    ]  # fmt: skip
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = [{str(CONFIG)!r}]\ntest_dataloader = dict(dataset=dict(pipeline={steps}))\n'
+    )
+    command = [str(checkpoint), '--config', str(config), '--out', str(tmp_path / 'a.png')]
+    command += options(data_root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TRANSFORMS.module_dict, 'CropSky', CropSky)
+        assert visualize_depth.main(command) == 1
+    assert 'has no depth behind its pipeline' in capsys.readouterr().err
+
+
+class CropSky(_Crop):
+    """The upper 64 rows."""
+
+    def transform(self, results: dict) -> dict:
+        return self.crop(results, 0, 0, (64, 256))
 
 
 def test_panels_show_error_and_gaps():

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from mm3dpretrain.apis import load_pretrained
 from mm3dpretrain.apis.checkpoint import config_of, read_checkpoint
-from mm3dpretrain.datasets.io import atomic_path
+from mm3dpretrain.datasets.io import SampleError, atomic_path
 from mm3dpretrain.evaluation import depth_scores
 from mm3dpretrain.registry import DATASETS
 from mm3dpretrain.utils import prepare_runtime
@@ -132,6 +132,10 @@ def draw(args: argparse.Namespace) -> None:
             predicted[None, None].cpu(), truth.shape, mode='bilinear', align_corners=False
         )[0, 0].numpy()
         truth = truth.numpy()
+        if not (truth > 0).any():
+            raise SampleError(
+                f'{sample.sample_id} has no depth behind its pipeline: take others with --index'
+            )
         image = np.ascontiguousarray(picture.numpy().transpose(1, 2, 0))
         row = panels(image, predicted, truth, args.width, args.max_error)
         # pictures of a set may differ by some pixels

@@ -17,7 +17,7 @@ model = dict(
         _base_.model.img_encoder,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/demo/simipu/pretrain/epoch_20.pth',
+            checkpoint='work_dirs/simipu_r18-pointnet2msg-tiny_1xb2-16e_synthetic-streets/epoch_16.pth',
             prefix='img_encoder.',
         ),
     ),

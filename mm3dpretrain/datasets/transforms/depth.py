@@ -39,6 +39,16 @@ def _move_pixels(results: dict, move: np.ndarray) -> None:
         results['lidar2img'] = whole @ results['lidar2img']
 
 
+def _check_same_size(results: dict, name: str) -> None:
+    """A SampleError if picture and depth map do not lie on each other."""
+    picture, depth = results['img'], results.get('gt_depth')
+    if depth is not None and depth.shape != picture.shape[:2]:
+        raise SampleError(
+            f'{name}: gt_depth is {depth.shape}, the picture {picture.shape[:2]}: put it before '
+            'ResizeDepth(resize_target=False)'
+        )
+
+
 @TRANSFORMS.register_module()
 class LoadDepthImage(BaseTransform):
     """Read the picture of a record: ``img``, with the matrices as float64 arrays.
@@ -168,10 +178,9 @@ class _Crop(BaseTransform):
                 f'{type(self).__name__}: a picture of {height} x {width} is too small for a crop '
                 f'of {size[0]} x {size[1]} at row {top}, column {left}'
             )
+        _check_same_size(results, type(self).__name__)
         for key in ('img', 'gt_depth'):
             if key in results:
-                if results[key].shape[:2] != (height, width):
-                    raise SampleError(f'{key} is {results[key].shape[:2]}, not {(height, width)}')
                 results[key] = np.ascontiguousarray(results[key][top:bottom, left:right])
         move = np.eye(3)
         move[:2, 2] = -left, -top
@@ -238,6 +247,7 @@ class RandomRotateDepth(BaseTransform):
         degrees: the angle is uniform in [-degrees, degrees].
 
     Raises:
+        SampleError: if the depth map has another size than the picture.
         ValueError: for another probability.
     """
 
@@ -246,6 +256,7 @@ class RandomRotateDepth(BaseTransform):
         self.degrees = degrees
 
     def transform(self, results: dict) -> dict:
+        _check_same_size(results, type(self).__name__)
         angle = np.random.uniform(-self.degrees, self.degrees)
         if np.random.random() >= self.prob:
             return results

@@ -167,6 +167,29 @@ def test_the_encoder_of_a_pretraining_arrives(tmp_path):
         assert torch.equal(own[key], value), key
 
 
+@pytest.mark.parametrize('name', sorted(p.stem for p in CONFIGS.glob('*_ft.py')))
+def test_the_named_pretraining_exists_and_fits(name):
+    cfg = prepare_runtime(CONFIGS / f'{name}.py')
+    init = cfg.model.backbone.pop('init_cfg')
+    if 'imagenet' in name:
+        assert init.checkpoint == 'torchvision://resnet50'
+        return
+    source = CONFIGS.parents[1] / 'simipu' / f'{Path(init.checkpoint).parent.name}.py'
+    assert source.is_file(), f'{name} takes {init.checkpoint}, which no config writes'
+    theirs = prepare_runtime(source)
+    number = int(Path(init.checkpoint).stem.removeprefix('epoch_'))
+    assert 0 < number <= theirs.train_cfg.max_epochs
+    for key in ('mean', 'std'):
+        assert cfg.model.data_preprocessor[key] == theirs.model.data_preprocessor[key]
+    assert not theirs.model.data_preprocessor.get('bgr')
+    with torch.device('meta'):  # names and shapes are all that is asked for
+        own, given = (
+            {key: value.shape for key, value in MODELS.build(encoder).state_dict().items()}
+            for encoder in (cfg.model.backbone, {**theirs.model.img_encoder, 'init_cfg': None})
+        )
+    assert own == given
+
+
 def test_full_model_steps():
     cfg = prepare_runtime(CONFIGS / 'densedepth_resnet50_2xb8-24e_kitti_scratch.py')
     model = MODELS.build(cfg.model).train()
