@@ -30,7 +30,8 @@ class PretrainedParts:
             ...
         )
 
-    A part is initialised as its package does it, then filled, and left alone afterwards.
+    All of the network is initialised as ever, then the parts are filled: the others start from the
+    same random weights as without a checkpoint, given the same seed.
 
     Args:
         checkpoint: file, URL or model-zoo name.
@@ -63,10 +64,14 @@ class PretrainedParts:
         # the models' package is imported by it
         from mm3dpretrain.apis.checkpoint import load_weights, weights_of
 
+        # In the order of BaseModule.init_weights, which then passes over those that are done. Parts
+        # alone and first would draw the random numbers that belong to others.
+        for child in module.children():
+            if hasattr(child, 'init_weights') and not getattr(child, 'is_init', False):
+                child.init_weights()
+                child.is_init = True
         for name, prefix in self.parts.items():
             part = module.get_submodule(name)
-            if hasattr(part, 'init_weights') and not getattr(part, 'is_init', False):
-                part.init_weights()
             source = f'{self.checkpoint}, prefix {prefix!r}, for {name!r}:'
             weights = weights_of(self.checkpoint, prefix)
             if not weights and not part.state_dict():

@@ -69,14 +69,18 @@ def test_all_parts_arrive(checkpoint, prefix):
 
 def test_what_is_not_asked_for_starts_as_ever(checkpoint):
     model = start(checkpoint, parts={'neck': 'point_encoder.neck.'})
-    again = start(checkpoint, parts={'neck': 'point_encoder.neck.'})
     weights = torch.load(checkpoint)['state_dict']
     assert model.neck.state_dict()['deblocks.0.0.weight'].equal(
         weights['point_encoder.neck.deblocks.0.0.weight']
     )
-    first = 'blocks.0.0.weight'
-    assert model.backbone.state_dict()[first].equal(again.backbone.state_dict()[first])
-    assert not model.backbone.state_dict()[first].equal(weights[f'point_encoder.backbone.{first}'])
+    # and that is how it starts without a checkpoint: arms of a comparison share what is random
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        scratch = MODELS.build(ConfigDict(toy_detector('dynamic')))
+        scratch.init_weights()
+    own = model.state_dict()
+    for key, value in scratch.state_dict().items():
+        assert key.startswith('neck.') or own[key].equal(value), key
     assert len(report(model)) == 1
 
 
