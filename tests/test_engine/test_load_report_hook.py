@@ -16,8 +16,10 @@ class Log(list):
     warning = info
 
 
-def report(model, load_from=None, resume=False, **kwargs) -> list[str]:
-    runner = SimpleNamespace(model=model, _load_from=load_from, _resume=resume, logger=Log())
+def report(model, load_from=None, resume=False, iteration=0, **kwargs) -> list[str]:
+    runner = SimpleNamespace(
+        model=model, _load_from=load_from, _resume=resume, iter=iteration, logger=Log()
+    )
     HOOKS.build(dict(type='LoadReportHook', **kwargs)).before_train(runner)
     return runner.logger
 
@@ -77,7 +79,10 @@ def test_load_from_and_resume(checkpoint):
     model = MODELS.build(toy_model_cfg())
     with pytest.raises(RuntimeError, match='would not start from'):
         report(model, load_from=checkpoint)
-    assert report(model, load_from=checkpoint, resume=True) == []
+    assert report(model, load_from=checkpoint, resume=True, iteration=7) == []
+    # asked to resume where there was nothing yet: a fresh training after all
+    with pytest.raises(RuntimeError, match='would not start from'):
+        report(model, load_from=checkpoint, resume=True)
     model.load_state_dict(torch.load(checkpoint)['state_dict'])
     assert '11 of 11' in report(model, load_from=checkpoint)[0]
 
@@ -88,19 +93,27 @@ def test_training_from_scratch_reports_nothing():
 
 
 @pytest.mark.parametrize(
-    ('std', 'to_rgb', 'warning'),
+    ('trained', 'std', 'to_rgb', 'warning'),
     [
-        ([58.0, 57.0, 57.0], True, None),
-        ([1.0, 1.0, 1.0], True, r'with std \[58.0, 57.0, 57.0\], here it is \[1.0, 1.0, 1.0\]'),
-        ([58.0, 57.0, 57.0], False, 'bgr_to_rgb=True'),
+        ('', [58.0, 57.0, 57.0], True, None),
+        (
+            '',
+            [1.0, 1.0, 1.0],
+            True,
+            r'RGB .* std \[58.0, 57.0, 57.0\], here it is \[1.0, 1.0, 1.0\]',
+        ),
+        ('', [58.0, 57.0, 57.0], False, 'on RGB pictures: set bgr_to_rgb=True'),
+        ('bgr=True, ', [58.0, 57.0, 57.0], False, None),
+        ('bgr=True, ', [58.0, 57.0, 57.0], True, 'on BGR pictures: set bgr_to_rgb=False'),
     ],
 )
-def test_pictures_of_another_normalisation(tmp_path, std, to_rgb, warning):
+def test_pictures_of_another_normalisation(tmp_path, trained, std, to_rgb, warning):
     pytest.importorskip('mmdet')
     resnet = dict(type='mmdet.ResNet', depth=18, base_channels=4, stem_channels=4)
     weights = {f'img_encoder.{k}': v for k, v in MODELS.build(resnet).state_dict().items()}
     meta = dict(
-        cfg='model = dict(data_preprocessor=dict(mean=[120, 120, 120], std=[58.0, 57.0, 57.0]))',
+        cfg=f'model = dict(data_preprocessor=dict({trained}mean=[120, 120, 120], '
+        'std=[58.0, 57.0, 57.0]))',
         mm3dpretrain=dict(transfer_modules=dict(image='img_encoder')),
     )
     path = tmp_path / 'pretrain.pth'

@@ -44,7 +44,7 @@ class LoadReportHook(Hook):
 
     def before_train(self, runner) -> None:
         """Compare all checkpoints with the model. A resumed run has nothing to compare."""
-        if runner._resume:
+        if runner._resume and runner.iter:  # asked to resume, it may have found nothing
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         sources = pretrained_parts(model)
@@ -96,7 +96,8 @@ def other_pictures(model: nn.Module, checkpoint: str, prefix: str) -> str | None
 
     Args:
         model: with a ``data_preprocessor`` that has ``mean`` and ``std``.
-        checkpoint: of a pre-training with this toolbox, whose pictures are RGB.
+        checkpoint: of a pre-training with this toolbox, whose pictures are RGB unless its
+            preprocessor has ``bgr``.
         prefix: of the weights in it; only those of its image encoder matter.
 
     Returns:
@@ -109,15 +110,20 @@ def other_pictures(model: nn.Module, checkpoint: str, prefix: str) -> str | None
     if not image or not prefix.startswith(image) or getattr(ours, 'mean', None) is None:
         return None
     theirs = config_of(meta, checkpoint).model.get('data_preprocessor', {})
+    order = 'BGR' if theirs.get('bgr') else 'RGB'
     for key in ('mean', 'std'):
         expected, found = theirs.get(key), getattr(ours, key).flatten().tolist()
         if expected is not None and not np.allclose(expected, found, atol=1e-3):
             return (
-                f'{checkpoint} was trained on RGB pictures with {key} {list(expected)}, here it is '
-                f'{[round(value, 3) for value in found]}: set data_preprocessor to the same'
+                f'{checkpoint} was trained on {order} pictures with {key} {list(expected)}, here '
+                f'it is {[round(value, 3) for value in found]}: set data_preprocessor to the same'
             )
-    if getattr(ours, '_channel_conversion', True) is False:
-        return f'{checkpoint} was trained on RGB pictures: set bgr_to_rgb=True in data_preprocessor'
+    # mmdet's and mmdet3d's get BGR and say whether they turn it round; this toolbox's get RGB
+    turned = getattr(ours, '_channel_conversion', None)
+    bgr = getattr(ours, 'bgr', False) if turned is None else not turned
+    if bgr != (order == 'BGR'):
+        setting = f'bgr={order == "BGR"}' if turned is None else f'bgr_to_rgb={order == "RGB"}'
+        return f'{checkpoint} was trained on {order} pictures: set {setting} in data_preprocessor'
     return None
 
 
