@@ -167,18 +167,17 @@ class LidarBEVEncoder(BaseModule):
             stand_in = xyz[torch.arange(len(xyz), device=xyz.device), first][:, None]
             xyz = torch.where(inside[..., None], xyz, stand_in)
             chosen = furthest_point_sample(xyz.contiguous(), self.num_keypoints)
-            xyz = gather_points(xyz, chosen)
-        local = torch.cat([self._sample(maps, xyz), self._height_code(xyz)], dim=-1)
+            xyz, inside = gather_points(xyz, chosen), torch.ones_like(chosen, dtype=torch.bool)
+        sampled = self._sample(maps, xyz).masked_fill(~inside[..., None], 0.0)
+        local = torch.cat([sampled, self._height_code(xyz)], dim=-1)
         pooled = torch.cat([local.mean(1), local.amax(1)], dim=-1)
         return {'global': pooled, 'local': local, 'xyz': xyz}
 
     def _sample(self, maps: Tensor, xyz: Tensor) -> Tensor:
         low, high = xyz.new_tensor(self.point_cloud_range).view(2, 3)[:, :2]
         place = 2 * (xyz[..., :2] - low) / (high - low) - 1
-        # beyond the border there is nothing to repeat: zero
-        outside = (place.abs() > 1).any(-1)
         sampled = F.grid_sample(maps, place[:, :, None], padding_mode='border', align_corners=False)
-        return sampled[..., 0].transpose(1, 2).masked_fill(outside[..., None], 0.0)
+        return sampled[..., 0].transpose(1, 2)
 
     def _height_code(self, xyz: Tensor) -> Tensor:
         low, high = self.point_cloud_range[2], self.point_cloud_range[5]

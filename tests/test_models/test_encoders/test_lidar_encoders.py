@@ -92,6 +92,9 @@ def test_points_out_of_range():
     out = encoder(more)
     torch.testing.assert_close(out['local'][:, 40:], alone['local'], atol=1e-5, rtol=1e-4)
     assert not out['local'][:, :40, :-8].any() and out['local'][:, 40:, :-8].any()
+    above = points[:, :40].clone()
+    above[..., 2] = RANGE[5] + 1.0  # over the map, but in none of its voxels
+    assert not encoder(torch.cat([above, points], dim=1))['local'][:, :40, :-8].any()
     # they are never key points
     encoder.num_keypoints = 50
     kept = encoder(more)['xyz']
