@@ -97,6 +97,16 @@ def test_mistakes_are_named(branches, message):
         build(Net(), **branches)
 
 
+def test_frozen_branch_is_left_out():
+    model = Net()
+    model.point.requires_grad_(False)
+    wrapper = build(model, point=POINT, rest=REST)
+    assert list(wrapper.keys()) == ['rest']
+    model.requires_grad_(False)
+    with pytest.raises(ValueError, match='every parameter is frozen'):
+        build(model, point=POINT, rest=REST)
+
+
 def test_bfloat16_wrapper_runs_the_forward_in_bfloat16():
     model = Net()
     wrapper = build_optim_wrapper(

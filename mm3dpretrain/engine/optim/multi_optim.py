@@ -75,7 +75,8 @@ class MultiOptimWrapperConstructor:
         paramwise_cfg: of no use here, give it in each branch.
 
     Raises:
-        ValueError: if a branch is empty, a trainable parameter belongs to none or a prefix to two.
+        ValueError: if a branch names nothing, no parameter is trainable, a trainable one belongs to
+            no branch or a prefix to two.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -91,6 +92,9 @@ class MultiOptimWrapperConstructor:
         groups = self._split(model)
         wrappers = {}
         for name, branch in self.branches.items():
+            if not groups[name]:
+                print_log(f'optimiser {name!r} is left out: its modules are frozen', 'current')
+                continue
             branch = {k: v for k, v in branch.items() if k != 'modules'}
             branch.setdefault('type', 'OptimWrapper')
             paramwise = branch.pop('paramwise_cfg', None)
@@ -123,12 +127,13 @@ class MultiOptimWrapperConstructor:
                 else:
                     prefixes[prefix] = name
         groups: dict[str, set[str]] = {name: set() for name in self.branches}
-        orphans = []
+        orphans, named = [], set()
         for param_name, param in model.named_parameters():
-            if not param.requires_grad:
-                continue
             hits = [p for p in prefixes if param_name == p or param_name.startswith(p + '.')]
             owner = prefixes[max(hits, key=len)] if hits else rest
+            named.add(owner)
+            if not param.requires_grad:
+                continue
             if owner is None:
                 orphans.append(param_name)
             else:
@@ -138,10 +143,12 @@ class MultiOptimWrapperConstructor:
                 f'{len(orphans)} trainable parameters belong to no optimiser, such as '
                 f"{orphans[0]!r}: name their module, or give one branch modules=['*']"
             )
-        empty = [name for name, params in groups.items() if not params]
+        empty = [name for name in groups if name not in named]
         if empty:
             known = sorted({n.split('.')[0] for n, _ in model.named_parameters()})
             raise ValueError(f'no parameters for optimiser {empty}: the modules are {known}')
+        if not any(groups.values()):
+            raise ValueError('every parameter is frozen: there is nothing to optimise')
         return groups
 
 
