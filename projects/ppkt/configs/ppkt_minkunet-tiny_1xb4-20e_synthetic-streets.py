@@ -42,6 +42,8 @@ model = dict(
     image_channels=128,
     embed_dim=32,
     num_pairs=2048,
+    # A tighter tolerance takes slanted ground for hidden: the depth of a cell is its nearest point.
+    projector=dict(type='PointProjector', tolerance=0.3, relative=True),
 )
 train_pipeline = [
     dict(type='LoadLidar'),

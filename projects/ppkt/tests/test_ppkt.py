@@ -9,7 +9,8 @@ import torch
 
 pytest.importorskip('mmdet3d')
 
-from mm3dpretrain.registry import MODELS
+from mm3dpretrain.models.utils.image_sampling import project_to_images
+from mm3dpretrain.registry import MODELS, TASK_UTILS, TRANSFORMS
 from mm3dpretrain.utils import prepare_runtime
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -106,6 +107,41 @@ def test_a_moved_cloud_meets_the_same_pixels(model):
     again = model._pairs(dict(batch, points_aug=moved, transform=turn.expand(2, 4, 4)))
     assert plain.seen.equal(again.seen)
     torch.testing.assert_close(plain.uv[plain.seen], again.uv[plain.seen], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    'config',
+    sorted((ROOT / 'projects').glob('[ps][pl]*/configs/*.py')),
+    ids=lambda path: path.stem,
+)
+def test_a_road_does_not_hide_itself(config):
+    """Rings of a scan on flat ground, which the camera beside the LiDAR sees whole."""
+    cfg = prepare_runtime(config)
+    (depth,) = [t for t in cfg.train_pipeline if t['type'] == 'LidarDepth']
+    (size,) = [t['size'] for t in cfg.train_pipeline if t['type'] == 'ResizePictures']
+    height, width = size
+    below, aside = torch.meshgrid(
+        torch.linspace(0.03, 0.4, 64), torch.linspace(-0.6, 0.6, 800), indexing='ij'
+    )
+    reach = 1.7 / below.tan()
+    points = torch.stack(
+        [reach * aside.cos(), reach * aside.sin(), torch.full_like(reach, -1.7)], dim=-1
+    ).flatten(0, 1)
+    lidar2img = torch.eye(4)
+    lidar2img[:3, :3] = torch.tensor(
+        [[width / 2, -width / 2, 0], [height / 2, 0, -width / 2], [1, 0, 0]]
+    )
+    frame = dict(
+        points=points.numpy(),
+        img_shape=[(height, width)],
+        lidar2img=lidar2img[None].double().numpy(),
+    )
+    frame = TRANSFORMS.build(depth).transform(frame)
+    everything = (points[None], lidar2img[None, None], (height, width), None)
+    projector = TASK_UTILS.build(cfg.model.get('projector') or dict(type='PointProjector'))
+    shown = project_to_images(*everything, torch.from_numpy(frame['depth'])[None], projector)[2]
+    inside = project_to_images(*everything)[2]
+    assert inside.sum() > 10000 and shown.sum() > 0.9 * inside.sum()
 
 
 def test_no_pair_is_no_error(model):

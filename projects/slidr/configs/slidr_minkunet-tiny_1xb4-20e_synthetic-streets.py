@@ -11,6 +11,7 @@ model = dict(
     image_channels=128,
     embed_dim=32,
     temperature=0.07,
+    projector=_base_.model.projector,
 )
 train_dataloader = dict(
     dataset=dict(

@@ -12,6 +12,7 @@ model = dict(
     image_channels=2048,
     embed_dim=64,
     temperature=0.07,
+    projector=_base_.model.projector,
 )
 # the pictures are small enough for a map at full resolution
 train_pipeline = [
