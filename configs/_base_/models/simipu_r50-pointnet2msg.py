@@ -51,5 +51,8 @@ model = dict(
     contrast=dict(
         type='PointInfoNCELoss', temperature=0.07, symmetric=False, gather_distributed=False
     ),
-    projector=dict(type='PointProjector', align_corners=True, padding='zeros'),
+    # the tolerance only chooses the points of the test: the same as in the improved config
+    projector=dict(
+        type='PointProjector', align_corners=True, padding='zeros', tolerance=0.3, relative=True
+    ),
 )

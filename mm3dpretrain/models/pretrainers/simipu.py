@@ -126,7 +126,7 @@ class SimIPU(BasePretrainer):
                 (B, N, C), the same under ``transform`` (B, 4, 4); ``img`` (B, V, 3, H, W);
                 ``lidar2img`` (B, V, 4, 4), from ``points`` to pixels of ``img``; and, where the
                 data have them, ``img_shape`` (B, V, 2) and ``depth`` (B, V, h, w), see
-                :func:`~mm3dpretrain.models.utils.project_to_images`.
+                :func:`~mm3dpretrain.models.utils.image_sampling.project_to_images`.
             data_samples: unused.
 
         Returns:

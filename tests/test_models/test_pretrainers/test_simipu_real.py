@@ -13,7 +13,8 @@ from mmengine.registry import init_default_scope
 pytest.importorskip('mmdet3d')
 
 from mm3dpretrain.evaluation import CrossModalRetrieval
-from mm3dpretrain.registry import DATASETS, MODELS
+from mm3dpretrain.models.utils.image_sampling import project_to_images
+from mm3dpretrain.registry import DATASETS, MODELS, TASK_UTILS
 from mm3dpretrain.utils import prepare_runtime
 
 CONFIG = 'configs/simipu/simipu_r18-pointnet2msg-tiny_1xb2-40e_kitti-raw-seq.py'
@@ -58,3 +59,19 @@ def test_held_out_frames_and_an_untrained_model(cfg):
     found = metric.compute_metrics(metric.results)
     assert found['queries'] > 900 and found['top1'] < 1.5
     assert 50 < found['chance_pixel_dist'] < 250
+
+
+def test_published_and_improved_are_tested_on_the_same_points(monkeypatch, data_root):
+    monkeypatch.chdir(Path(__file__).resolve().parents[3])
+    shown = []
+    for name in ('pointnet2msg', 'pointnet2msg-improved'):
+        cfg = prepare_runtime(f'configs/simipu/simipu_r50-{name}_8xb4-100e_kitti.py')
+        init_default_scope('mm3dpretrain')
+        record = dict(cfg.test_dataloader.dataset, data_root=str(data_root / 'kitti_mini'))
+        inputs = {k: v[None].float() for k, v in DATASETS.build(record)[0]['inputs'].items()}
+        size = tuple(inputs['img'].shape[-2:])
+        where = [inputs[key] for key in ('lidar2img', 'img_shape', 'depth')]
+        projector = TASK_UTILS.build(cfg.model.projector)
+        xyz = inputs['points'][..., :3]
+        shown.append(project_to_images(xyz, where[0], size, *where[1:], projector)[2])
+    assert shown[0].equal(shown[1]) and shown[0].float().mean() > 0.95
