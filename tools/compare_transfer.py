@@ -11,8 +11,8 @@ finished ones are not repeated.
     python tools/compare_transfer.py CONFIG --checkpoint 'pretrain/seed{seed}/epoch_20.pth'
     python tools/compare_transfer.py DETECTOR.py --checkpoint encoder.pth --prefix ''
     python tools/compare_transfer.py \\
-        configs/downstream/mmdet3d/second-tiny_1xb4-20e_synthetic-streets_ft.py \\
-        --checkpoint 'work_dirs/simipu/seed{seed}/epoch_20.pth'
+        configs/downstream/mmdet3d/pointpillars-tiny_1xb4-80e_synthetic-streets_ft.py \\
+        --checkpoint work_dirs/simipu_r18-pillars-tiny_1xb2-16e_synthetic-streets/epoch_16.pth
 """
 
 from __future__ import annotations

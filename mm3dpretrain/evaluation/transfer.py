@@ -48,6 +48,10 @@ def arm_config(
                     f'model has no part {module!r}: {name!r} is not among {sorted(part)}'
                 )
             part = part[name]
+        declared = declared_parts(cfg)
+        if declared is not None:  # it would fill the module in both arms
+            rest = {k: v for k, v in declared['parts'].items() if k != module}
+            cfg.model.init_cfg = dict(declared, parts=rest) if rest else None
         start = dict(type='Pretrained')
         if prefix:
             start['prefix'] = prefix
@@ -78,8 +82,9 @@ def compare_arms(runs: Mapping[str, Mapping[int, Mapping]]) -> dict[str, dict]:
     Returns:
         metric -> ``{scratch, pretrained, difference: {mean, std, values}, seeds, better}``.
         ``std`` is the sample standard deviation (nan for one seed); the difference is pre-trained
-        minus scratch with the same seed, so that what both share (data order, initial head)
-        cancels; ``better`` counts the seeds in which it is positive.
+        minus scratch with the same seed, so that what both share (the data order and, where
+        ``PretrainedParts`` fills the encoder, all other initial weights) cancels; ``better``
+        counts the seeds in which it is positive.
 
     Raises:
         ValueError: if the arms were not run with the same seeds, or share no metric.

@@ -48,6 +48,15 @@ def test_the_parts_that_a_config_names():
     assert pretrained.custom_hooks == [dict(type='mm3dpretrain.LoadReportHook', parts=['neck'])]
     # what another part starts from is none of its business
     assert pretrained.model.backbone == scratch.model.backbone == CONFIG['model']['backbone']
+    # a module that the command line names is not filled by the config as well
+    named = dict(declared, parts=dict(backbone='b.', neck='n.'))
+    for parts, left in ((named, dict(declared, parts=dict(neck='n.'))), (declared, declared)):
+        cfg = Config(dict(model=dict(CONFIG['model'], init_cfg=parts)))
+        for start in (None, 'a.pth'):
+            assert arm_config(cfg, 'backbone', start, 'e.').model.init_cfg == left
+    named = dict(declared, parts=dict(backbone='b.'))
+    cfg = Config(dict(model=dict(CONFIG['model'], init_cfg=named)))
+    assert arm_config(cfg, 'backbone', None, None).model.init_cfg is None
     assert declared_parts(Config(CONFIG)) is None
     with pytest.raises(ValueError, match='names no PretrainedParts'):
         arm_config(Config(CONFIG), None, None, None)
