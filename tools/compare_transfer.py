@@ -3,7 +3,7 @@
 Both arms run the same config with the same seeds; only the weights of one module differ. The test
 loop runs once, with the weights of the last epoch. Prints a table with mean, standard deviation
 and the paired difference, and draws the learning curves. Runs that were interrupted continue,
-finished ones are not repeated.
+finished ones are not repeated, unless the checkpoint holds other weights by now.
 
     python tools/compare_transfer.py \\
         configs/downstream/classification/pointtransformer-tiny_1xb32-30e_synthetic_ft.py \\
@@ -18,6 +18,7 @@ finished ones are not repeated.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -25,9 +26,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
+from mm3dpretrain.apis.checkpoint import read_checkpoint
 from mm3dpretrain.evaluation.transfer import (
     ARMS,
     arm_config,
@@ -116,7 +119,10 @@ def compare(args: argparse.Namespace) -> dict:
             arm_cfg = arm_config(cfg, module, start, args.prefix)
             arm_cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
             folder = out / arm / f'seed{seed}'
-            runs[arm][seed] = run_arm(arm_cfg, folder, args.fresh, args.scale)
+            digest = weights_digest(start) if start else None
+            fresh = args.fresh or _other_start(folder, digest)
+            runs[arm][seed] = run_arm(arm_cfg, folder, fresh, args.scale)
+            write_json(folder / 'start.json', dict(checkpoint=str(start), digest=digest))
             curves[arm].append(read_scalars(folder))
     table = compare_arms(runs)
     print(format_comparison(_selected(table, args.metrics)))
@@ -134,6 +140,24 @@ def _selected(table: dict, parts: list[str] | None) -> dict:
     if not chosen:
         raise ValueError(f'no metric has {parts} in its name, there are {sorted(table)}')
     return chosen
+
+
+def weights_digest(checkpoint: Path) -> str:
+    """Hash of names and values of a checkpoint's weights, whatever else the file holds."""
+    digest = hashlib.sha256()
+    for key, value in sorted(read_checkpoint(checkpoint)['state_dict'].items()):
+        digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _other_start(folder: Path, digest: str | None) -> bool:
+    """Whether the finished run in ``folder`` started from other weights than these."""
+    path = folder / 'start.json'
+    if not path.is_file() or json.loads(path.read_text())['digest'] == digest:
+        return False
+    print('    the checkpoint has changed since: training again', flush=True)
+    return True
 
 
 def run_arm(cfg, folder: Path, fresh: bool, scale: float) -> dict:

@@ -69,6 +69,22 @@ def test_table_curves_and_continuation(files, capsys):
     assert files_before == {p: p.stat().st_mtime_ns for p in out.rglob('epoch_2.pth')}
 
 
+def test_another_pretraining_below_the_same_name_is_not_passed_over(files, capsys):
+    assert run(files) == 0
+    content = torch.load(files[1])
+    torch.save(dict(content, note='only the file is another one'), files[1])
+    dates = {p: p.stat().st_mtime_ns for p in files[2].rglob('epoch_2.pth')}
+    assert run(files) == 0
+    assert dates == {p: p.stat().st_mtime_ns for p in dates}
+    content['state_dict']['point_encoder.last.weight'] += 1
+    torch.save(content, files[1])
+    capsys.readouterr()
+    assert run(files) == 0
+    assert capsys.readouterr().out.count('the checkpoint has changed') == 2
+    again = {p for p, date in dates.items() if p.stat().st_mtime_ns != date}
+    assert again == {p for p in dates if 'pretrained' in p.parts}
+
+
 def test_every_run_logs_in_its_own_folder(files):
     """Also where the config names the visualiser, as all of mmdet3d do."""
     config = files[0]
