@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip('mmdet3d')
 
-from mmengine.registry import init_default_scope  # noqa: E402
+from mmengine.registry import init_default_scope
 
-from tools.analysis_tools import benchmark_votenet_step  # noqa: E402
+from tools.analysis_tools import benchmark_votenet_step
 
 
 @pytest.fixture(autouse=True)
