@@ -34,6 +34,7 @@ def as_dense(weight: torch.Tensor) -> torch.Tensor:
     [('SubMConv3d', False, 1), ('SubMConv3d', True, 1), ('SparseConv3d', False, 2)],
 )
 def test_trains_on_cpu_like_a_dense_convolution(kind, bias, stride):
+    torch.manual_seed(0)
     pytest.importorskip('spconv')
     spconv = require('spconv.pytorch', extra='sparse')
     size, batch = (6, 7, 8), 2
