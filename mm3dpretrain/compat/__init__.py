@@ -88,6 +88,7 @@ def apply(cpu_ops: str | None = None) -> None:
         when_imported(module, after=checkpoints.use_atomic_save)
     when_imported('torchvision', before=torchvision_ops.define_missing_ops)
     when_imported('spconv.pytorch.ops', after=spconv_cpu.mend_stream)
+    when_imported('spconv.pytorch.ops', after=spconv_cpu.mend_scatter)
     when_imported(
         'mmdet3d.models.layers.spconv.overwrite_spconv.write_spconv2',
         after=spconv_layout.mend_loading,

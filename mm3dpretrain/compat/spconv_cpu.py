@@ -1,7 +1,10 @@
-"""spconv's CPU build trains and predicts.
+"""spconv's CPU build (2.3.8) trains and predicts, and every time the same.
 
-``spconv.pytorch.ops.indice_conv_backward`` (2.3.8) asks for the current CUDA stream before it
-looks at the tensors' device. Without CUDA there is no stream; the CPU branch never uses the value.
+``spconv.pytorch.ops.indice_conv_backward`` asks for the current CUDA stream before it looks at the
+tensors' device. Without CUDA there is no stream; the CPU branch never uses the value.
+
+``SpconvOps.scatter_add_cpu`` runs on several threads, which all move the same two pointers: with
+more than one OpenMP thread every sparse convolution comes out wrong, another way in each call.
 """
 
 from __future__ import annotations
@@ -32,6 +35,26 @@ def mend_stream(module: ModuleType) -> None:
 
     get_current_stream.mended = True
     module.get_current_stream = get_current_stream
+
+
+def mend_scatter(module: ModuleType) -> None:
+    """Add the products of a kernel's slice to the output rows without spconv's race.
+
+    Args:
+        module: ``spconv.pytorch.ops``, imported.
+    """
+    operators = module.SpconvOps
+    if getattr(operators.scatter_add_cpu, 'mended', False):
+        return
+
+    def scatter_add_cpu(out, buffer, rows) -> None:
+        # int64 rows: with int32 `index_add_` takes a path that is five times as slow
+        rows = torch.from_numpy(rows.numpy_view()).long()
+        added = torch.from_numpy(buffer.numpy_view())[: len(rows)]
+        torch.from_numpy(out.numpy_view()).index_add_(0, rows, added)
+
+    scatter_add_cpu.mended = True
+    operators.scatter_add_cpu = staticmethod(scatter_add_cpu)
 
 
 def mend_bias(module: ModuleType) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import types
 
 import pytest
@@ -60,6 +64,37 @@ def test_trains_on_cpu_like_a_dense_convolution(kind, bias, stride):
     assert torch.allclose(out.features, picked, atol=1e-5)
     assert torch.allclose(sparse_in.grad, dense_in.grad, atol=1e-4)
     assert torch.allclose(as_dense(conv.weight.grad), weight.grad, atol=1e-4)
+
+
+def test_threads_do_not_change_a_convolution():
+    """spconv's own kernel let threads overwrite each other's rows: never twice the same sums."""
+    pytest.importorskip('spconv')
+    code = """
+        import torch
+        from mm3dpretrain.compat import require
+        spconv = require('spconv.pytorch', extra='sparse')
+        torch.manual_seed(0)
+        occupied = torch.rand(1, 24, 24, 24) < 0.2
+        indices = occupied.nonzero().int().contiguous()
+        values = torch.randn(len(indices), 16, requires_grad=True)
+        conv = spconv.SubMConv3d(16, 16, 3, padding=1, bias=False)
+        outs, grads = [], []
+        for _ in range(5):
+            out = conv(spconv.SparseConvTensor(values, indices, (24, 24, 24), 1)).features
+            outs.append(out.detach())
+            grads.append(torch.autograd.grad(out.square().sum(), values)[0])
+        grid = torch.zeros(1, 24, 24, 24, 16).index_put(tuple(indices.long().T), values)
+        weight = conv.weight.permute(0, 4, 1, 2, 3)
+        dense = torch.nn.functional.conv3d(grid.permute(0, 4, 1, 2, 3), weight, padding=1)
+        dense = dense.permute(0, 2, 3, 4, 1)[tuple(indices.long().T)]
+        expected = torch.autograd.grad(dense.square().sum(), values)[0]
+        for out, grad in zip(outs, grads):
+            torch.testing.assert_close(out, dense.detach(), atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(grad, expected, atol=1e-4, rtol=1e-4)
+    """
+    # the number of threads is read when spconv is loaded: a process of its own
+    environment = {**os.environ, 'OMP_NUM_THREADS': '4'}
+    subprocess.run([sys.executable, '-c', textwrap.dedent(code)], env=environment, check=True)
 
 
 def sparse_tensor(size=(5, 6, 7), channels=3):
