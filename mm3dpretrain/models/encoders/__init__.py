@@ -1,3 +1,4 @@
+from .dense_point_transformer import DensePointTransformer
 from .image_encoder import ImageEncoder, TimmBackbone
 from .lidar_encoders import LidarBEVEncoder
 from .mmdet3d_encoders import PointNet2Encoder, SparseUNetEncoder
@@ -5,6 +6,7 @@ from .point_patch_embed import Patches, PointPatchEmbed, check_points, group_poi
 from .point_transformer import PointTransformer
 
 __all__ = [
+    'DensePointTransformer',
     'ImageEncoder',
     'LidarBEVEncoder',
     'Patches',

@@ -125,3 +125,86 @@ def test_features_without_coordinates(points):
     torch.testing.assert_close(flat, flat[:1, :1].expand_as(flat))
     with pytest.raises(ValueError, match='leaves no feature'):
         MODELS.build(dict(type='PointNet2Encoder', backbone=dict(backbone, in_channels=3)))
+
+
+LEVELS = [
+    (dict(type='PointNet2Encoder', backbone=SSG), (0, 1), (24, 12), (32, 64)),
+    (
+        dict(type='PointNet2Encoder', backbone={**SSG, 'fp_channels': ()}),
+        (0, 1),
+        (24, 16),
+        (32, 64),
+    ),
+    (
+        dict(type='PointNet2Encoder', backbone={**MSG, 'out_indices': (0, 1)}),
+        (0, 1),
+        (44, 24),
+        (32, 64),
+    ),
+    (dict(type='PointNet2Encoder', backbone=MSG), (0,), (44,), (32,)),
+    (
+        dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET),
+        (0, 1, 2),
+        (16, 16, 12),
+        (256, 256, 256),
+    ),
+]
+
+
+@pytest.mark.parametrize('cfg, levels, widths, sizes', LEVELS)
+def test_levels(points, cfg, levels, widths, sizes):
+    """Coarse to fine, whatever the order they are asked in; nobody pays who does not ask."""
+    torch.manual_seed(0)
+    encoder = MODELS.build(dict(cfg, out_levels=levels[::-1])).eval()
+    plain = MODELS.build(cfg).eval()
+    plain.load_state_dict(encoder.state_dict())
+    points = points[..., : encoder.in_channels]
+    out = encoder(points)
+    assert encoder.level_channels == widths and plain.level_channels == ()
+    assert [tuple(f.shape) for _, f in out['levels']] == [
+        (2, size, width) for size, width in zip(sizes, widths)
+    ]
+    for xyz, features in out['levels']:
+        assert xyz.shape == (*features.shape[:2], 3)
+    assert 'levels' not in plain(points)
+    assert not any(module._forward_hooks for module in encoder.modules())
+    encoder.zero_grad()
+    out['levels'][0][1].square().sum().backward()
+    decoder = [n for n, _ in encoder.backbone.named_parameters()
+               if n.startswith(encoder.decoder_parts)]  # fmt: skip
+    grads = dict(encoder.backbone.named_parameters())
+    # the coarsest level is the end of the encoder
+    assert all(grads[name].grad is None for name in decoder)
+    assert all(grads[name].grad is not None for name in set(grads) - set(decoder))
+    with pytest.raises(ValueError, match='out_levels must be in'):
+        MODELS.build(dict(cfg, out_levels=(7,)))
+
+
+def test_levels_of_the_sparse_network_are_those_of_its_voxels(points):
+    """Points of one coarse voxel share its features, those of different ones do not."""
+    torch.manual_seed(0)
+    cfg = dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET, out_levels=(0, 1, 2))
+    encoder = MODELS.build(cfg).eval()
+    out = encoder(points)
+    cells = encoder._voxels(points)[1][encoder._voxels(points)[2]].unflatten(0, (2, 256))
+    for level, (xyz, features) in enumerate(out['levels']):
+        assert xyz is out['xyz'] or xyz.equal(out['xyz'])
+        stride = encoder.stride(level)
+        assert stride == (4, 2, 1)[level]
+        coarse = torch.cat([cells[..., :1], cells[..., 1:] // stride], -1).flatten(0, 1)
+        group = coarse.unique(dim=0, return_inverse=True)[1]
+        same = group[:, None] == group
+        far = (features.flatten(0, 1)[:, None] - features.flatten(0, 1)).abs().amax(-1)
+        assert far[same].max() == 0 and far[~same].min() > 0
+    torch.testing.assert_close(out['levels'][-1][1], out['local'])
+
+
+@pytest.mark.parametrize('size', [5, 6, 7, 9])
+def test_no_point_is_without_coarse_features(size):
+    """A grid that does not divide into coarse cells: spconv alone drops its rim."""
+    torch.manual_seed(0)
+    cfg = dict(type='SparseUNetEncoder', voxel_size=1.0, backbone=UNET, out_levels=(0,))
+    line = torch.arange(size) + 0.5
+    points = torch.cat([torch.cartesian_prod(line, line, line), torch.ones(size**3, 1)], -1)[None]
+    features = MODELS.build(cfg).eval()(points)['levels'][0][1]
+    assert (features.abs().sum(-1) > 0).all()
