@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .io import SampleError, read_npy
+from .projection import nearest_depth, project_points
 
 # larger than any depth; erosion wants a number where a map is empty
 _FAR = np.float32(1e9)
@@ -69,30 +70,16 @@ def project_depth(
 
     Args:
         points: (N, >= 3), x, y, z in the frame that ``lidar2img`` starts from.
-        lidar2img: (4, 4): its third row gives the depth d, the first two (u d, v d); pixel (i, j)
-            is j <= u < j + 1, i <= v < i + 1.
+        lidar2img: (4, 4), see :func:`~mm3dpretrain.datasets.projection.project_points`.
         shape: (H, W).
         min_depth: nearer points, and those behind the camera, are left out; metres.
 
     Returns:
         (H, W) float32, depth of the nearest point in every pixel, 0 where there is none.
     """
-    projected = points[:, :3].astype(np.float64) @ lidar2img[:3, :3].T + lidar2img[:3, 3]
-    projected = projected[projected[:, 2] >= min_depth]
-    depth = projected[:, 2]
-    column, row = np.floor(projected[:, :2] / depth[:, None]).T
-    height, width = shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    pixel = row[inside].astype(np.int64) * width + column[inside].astype(np.int64)
-    return _nearest(pixel, depth[inside].astype(np.float32), shape)
-
-
-def _nearest(pixel: np.ndarray, depth: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Map (H, W) of the smallest depth (n,) at every flat index ``pixel`` (n,), 0 elsewhere."""
-    flat = np.full(shape[0] * shape[1], _FAR, np.float32)
-    np.minimum.at(flat, pixel, depth)
-    flat[flat == _FAR] = 0
-    return flat.reshape(shape)
+    uv, z, inside = (array[0] for array in project_points(points, lidar2img[None], [shape]))
+    inside &= z >= min_depth
+    return nearest_depth(uv[inside], z[inside], shape)
 
 
 def drop_occluded(
@@ -140,6 +127,6 @@ def resize_depth(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         (H', W') float32.
     """
     row, column = np.nonzero(depth)
-    to_row = ((row + 0.5) * size[0] / depth.shape[0]).astype(np.int64)
-    to_column = ((column + 0.5) * size[1] / depth.shape[1]).astype(np.int64)
-    return _nearest(to_row * size[1] + to_column, depth[row, column], size)
+    centre = np.stack([column + 0.5, row + 0.5], axis=1)
+    uv = centre * (size[1], size[0]) / (depth.shape[1], depth.shape[0])
+    return nearest_depth(uv, depth[row, column], size)

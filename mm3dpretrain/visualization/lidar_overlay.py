@@ -72,8 +72,8 @@ def draw_lidar_overlay(
     Raises:
         ValueError: for wrong shapes.
     """
-    # here, so that importing pictures does not import all transforms
-    from mm3dpretrain.datasets.transforms.lidar import project_points
+    # here, so that importing this does not import all data sets
+    from mm3dpretrain.datasets.projection import project_points
 
     image, points = np.asarray(image), np.asarray(points)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

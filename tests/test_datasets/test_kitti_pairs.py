@@ -12,8 +12,8 @@ from mm3dpretrain.datasets import KittiPairs, KittiRawPairs, SampleError
 from mm3dpretrain.datasets.io import read_image
 from mm3dpretrain.datasets.kitti_infos import read_calibration, write_kitti_infos
 from mm3dpretrain.datasets.lidar_io import read_lidar
+from mm3dpretrain.datasets.projection import project_points
 from mm3dpretrain.datasets.synthetic.streets_writer import write_synthetic_streets
-from mm3dpretrain.datasets.transforms.lidar import project_points
 from tests.pair_sets import no_collection, write_kitti, write_kitti_raw  # noqa: F401
 
 READ = [dict(type='LoadLidar'), dict(type='LoadPictures'), dict(type='PackPairs')]

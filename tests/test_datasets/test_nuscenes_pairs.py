@@ -16,7 +16,7 @@ from mm3dpretrain.datasets.nuscenes_pairs import (
     pose_matrix,
     read_table,
 )
-from mm3dpretrain.datasets.transforms.lidar import project_points
+from mm3dpretrain.datasets.projection import project_points
 from tests.pair_sets import SIZE, no_collection, write_nuscenes  # noqa: F401
 
 READ = [dict(type='LoadLidar'), dict(type='LoadPictures'), dict(type='PackPairs')]

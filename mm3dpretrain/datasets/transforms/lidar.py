@@ -10,6 +10,7 @@ import numpy as np
 from ...registry import TRANSFORMS
 from ..io import SampleError
 from ..lidar_io import read_lidar
+from ..projection import nearest_depth, project_points
 from .base import BaseTransform
 from .points import axis_rotation
 
@@ -113,30 +114,6 @@ class PointsInRange(BaseTransform):
         return results
 
 
-def project_points(
-    points: np.ndarray, lidar2img: np.ndarray, img_shape: Sequence[Sequence[int]]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where points fall in the pictures of a frame.
-
-    Args:
-        points: (N, >= 3).
-        lidar2img: (V, 4, 4).
-        img_shape: (h, w) of every picture.
-
-    Returns:
-        ``uv`` (V, N, 2) in pixels and ``z`` (V, N) in metres along the view, float64, and bool
-        (V, N): in front of the camera and inside of the picture, ``0 <= u < w``. Of points behind
-        the camera ``uv`` has no meaning.
-    """
-    xyz = points[:, :3].astype(np.float64)
-    image = np.einsum('vij,nj->vni', lidar2img[:, :3, :3], xyz) + lidar2img[:, None, :3, 3]
-    z = image[..., 2]
-    uv = image[..., :2] / np.where(z > 1e-6, z, 1.0)[..., None]
-    height, width = np.asarray(img_shape, np.float64).T[..., None]
-    inside = (z > 1e-6) & (uv >= 0).all(-1) & (uv[..., 0] < width) & (uv[..., 1] < height)
-    return uv, z, inside
-
-
 @TRANSFORMS.register_module()
 class PointsInPicture(BaseTransform):
     """Keep the points that some camera of the frame has in its picture, as it is now.
@@ -196,12 +173,12 @@ class LidarDepth(BaseTransform):
         uv, z, inside = project_points(results['points'], results['lidar2img'], shapes)
         # pictures of different size share one map; the rest of it stays empty
         height, width = (-(-max(side) // self.stride) for side in zip(*shapes))
-        depth = np.full((len(shapes), height * width), np.inf)
-        for view in range(len(shapes)):
-            column, row = (uv[view, inside[view]] / self.stride).astype(np.int64).T
-            np.minimum.at(depth[view], row * width + column, z[view, inside[view]])
-        depth[np.isinf(depth)] = 0
-        results['depth'] = depth.reshape(len(shapes), height, width).astype(np.float32)
+        results['depth'] = np.stack(
+            [
+                nearest_depth(uv[view, seen] / self.stride, z[view, seen], (height, width))
+                for view, seen in enumerate(inside)
+            ]
+        )
         results['depth_stride'] = self.stride
         return results
 

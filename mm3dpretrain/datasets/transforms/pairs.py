@@ -14,9 +14,9 @@ import torch
 from ...registry import TRANSFORMS
 from ...structures import PretrainDataSample
 from ..io import SampleError, read_image
+from ..projection import project_points
 from .base import BaseTransform
 from .images import ColorJitterView
-from .lidar import project_points
 
 META_KEYS = ('sample_id', 'scene', 'lidar_path', 'img_flipped', 'depth_stride')
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mm3dpretrain.datasets import SampleError
+from mm3dpretrain.datasets.projection import project_points
 from mm3dpretrain.datasets.transforms import (
     LidarDepth,
     LoadLidar,
@@ -16,7 +17,7 @@ from mm3dpretrain.datasets.transforms import (
     SampleLidar,
     TwoViewPoints,
 )
-from mm3dpretrain.datasets.transforms.lidar import project_points, view_transform
+from mm3dpretrain.datasets.transforms.lidar import view_transform
 
 CENTER = (35.2, 0.0, -1.0)
 
