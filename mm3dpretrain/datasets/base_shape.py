@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import BaseDataset, force_full_init
-from mmengine.logging import print_log
+from mmengine.dataset import force_full_init
 
-from ..registry import TRANSFORMS
+from .base import PretrainDataset
 from .io import SampleError
 from .samplers import seed_sample
 from .subsets import label_fraction_subset
@@ -21,7 +17,7 @@ from .subsets import label_fraction_subset
 ON_ERROR = ('raise', 'skip')
 
 
-class BaseShapeDataset(BaseDataset, ABC):
+class BaseShapeDataset(PretrainDataset):
     """Objects as point clouds, with pictures, labels, attributes and captions where they exist.
 
     A subclass gives :meth:`load_data_list`. A record has the keys
@@ -93,18 +89,16 @@ class BaseShapeDataset(BaseDataset, ABC):
             raise ValueError(f'sample_fraction must be in (0, 1], got {sample_fraction}')
         if not 0 < label_fraction <= 1:
             raise ValueError(f'label_fraction must be in (0, 1], got {label_fraction}')
-        self.split = split
         self.label_fraction = label_fraction
         self.label_seed = label_seed
         self.sample_fraction = sample_fraction
         self.sample_seed = sample_seed
         self.expected_count = expected_count
         self.on_error = on_error
-        # built here, so that names resolve in this package's scope without a runner
-        pipeline = [TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline]
         super().__init__(
             metainfo=metainfo,
-            data_root=os.fspath(data_root),
+            data_root=data_root,
+            split=split,
             data_prefix=dict(data_prefix or {}),
             indices=indices,
             serialize_data=serialize_data,
@@ -115,16 +109,6 @@ class BaseShapeDataset(BaseDataset, ABC):
         )
 
     # ------------------------------------------------------------------ set-up
-
-    @classmethod
-    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
-        # MMEngine reads texts as names of files: an axis 'y' is a warning, and worse where a file
-        # or folder y lies in the working directory
-        return copy.deepcopy({**cls.METAINFO, **(metainfo or {})})
-
-    @abstractmethod
-    def load_data_list(self) -> list[dict]:
-        """All records of the split; see the class docstring for their keys."""
 
     def full_init(self) -> None:
         """Read the records, choose the asked ones, prepare them and keep them serialised."""
@@ -169,10 +153,9 @@ class BaseShapeDataset(BaseDataset, ABC):
         labels = [record['gt_label'] for record in records]
         names = [record['sample_id'] for record in records]
         chosen = label_fraction_subset(labels, names, self.label_fraction, self.label_seed)
-        print_log(
+        self._log(
             f'{type(self).__name__}: {len(chosen)} of {len(records)} samples, '
-            f'{100 * self.label_fraction:g} % of every class (label_seed {self.label_seed})',
-            logger='current',
+            f'{100 * self.label_fraction:g} % of every class (label_seed {self.label_seed})'
         )
         return [records[i] for i in chosen]
 
@@ -254,10 +237,3 @@ class BaseShapeDataset(BaseDataset, ABC):
             f'{type(self).__name__}: {self.max_refetch + 1} broken samples in a row; the last one: '
             f'{last}'
         ) from last
-
-    @staticmethod
-    def _warn(message: str) -> None:
-        print_log(message, logger='current', level=logging.WARNING)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(data_root={self.data_root!r}, split={self.split!r})'

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import os
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 
-from ..registry import DATASETS, TRANSFORMS
+from ..registry import DATASETS
+from .base import PretrainDataset
 from .io import SampleError, missing_root_error
 from .kitti_infos import read_calibration
 from .samplers import seed_sample
@@ -51,7 +47,7 @@ LIDAR_SOURCE = (
 )
 
 
-class DepthDataset(BaseDataset):
+class DepthDataset(PretrainDataset):
     """Pictures with depth maps.
 
     A record has ``sample_id``, ``img_path``, ``cam2img`` (3 x 3, pixels of the stored picture) and
@@ -90,24 +86,17 @@ class DepthDataset(BaseDataset):
             raise ValueError(
                 f'cached_steps must be in [0, {len(pipeline)}], the pipeline, got {cached_steps}'
             )
-        self.split = split
         self.cached_steps = cached_steps
         self._cache: dict[int, dict] = {}
-        # built here, so that names resolve in this package's scope without a runner
-        pipeline = [TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline]
         super().__init__(
-            data_root=os.fspath(data_root),
+            data_root=data_root,
+            split=split,
             pipeline=pipeline,
             indices=indices,
             serialize_data=serialize_data,
             test_mode=test_mode,
             lazy_init=lazy_init,
         )
-
-    @classmethod
-    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
-        # MMEngine reads texts as names of files
-        return copy.deepcopy({**cls.METAINFO, **(metainfo or {})})
 
     def filter_data(self) -> list[dict]:
         """All records; a split without any is an error."""
@@ -116,10 +105,6 @@ class DepthDataset(BaseDataset):
                 f'{type(self).__name__}: no samples in split {self.split!r} of {self.data_root}'
             )
         return self.data_list
-
-    @abstractmethod
-    def load_data_list(self) -> list[dict]:
-        """All records of the split; see the class docstring for their keys."""
 
     def prepare_data(self, idx: int):
         """Record ``idx`` after the pipeline.
@@ -173,9 +158,8 @@ class DepthDataset(BaseDataset):
                 without += 1
             else:
                 pairs.append((words[0].lstrip('/'), words[1].lstrip('/')))
-        print_log(
-            f'{type(self).__name__}: {len(pairs)} pairs in {path}, {without} frames without depth',
-            logger='current',
+        self._log(
+            f'{type(self).__name__}: {len(pairs)} pairs in {path}, {without} frames without depth'
         )
         return sorted(pairs)
 

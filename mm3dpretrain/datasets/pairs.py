@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import BaseDataset, force_full_init
-from mmengine.logging import print_log
+from mmengine.dataset import force_full_init
 
-from ..registry import TRANSFORMS
+from .base import PretrainDataset, build_transforms
 from .io import IMAGE_SUFFIXES, SampleError, read_array_pickle
 from .samplers import SeededIndex, mix_seed, seed_sample
 
 
-class BasePairs(BaseDataset, ABC):
+class BasePairs(PretrainDataset):
     """LiDAR scans, each with one or several pictures and the calibration between them.
 
-    A subclass gives :meth:`load_data_list`, and :meth:`complete_record` where a record needs files
-    that are read only when the frame is used. :meth:`get_data_info` gives records with
+    A subclass gives :meth:`load_data_list`, all frames of the split in the order of scene and time,
+    and :meth:`complete_record` where a record needs files that are read only when the frame is
+    used. :meth:`get_data_info` gives records with
 
     - ``sample_id`` and ``scene`` (str);
     - ``lidar_path`` (absolute where ``data_root`` is), ``num_pts_feats`` (floats per point in the
@@ -110,7 +107,6 @@ class BasePairs(BaseDataset, ABC):
             raise ValueError(
                 f'{name}: need interval >= 1 and max_refetch >= 0, got {interval}, {max_refetch}'
             )
-        self.split = split
         self.scenes = scenes
         self.scene_share = scene_share
         self.scene_seed = scene_seed
@@ -131,8 +127,7 @@ class BasePairs(BaseDataset, ABC):
             raise ValueError(
                 f'{name}: data_prefix has {sorted(unknown)}, known are {sorted(self.DATA_PREFIX)}'
             )
-        # built here, so that names resolve in this package's scope without a runner
-        pipeline = [TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in pipeline]
+        pipeline = build_transforms(pipeline)
         wanted = max((getattr(step, 'num_sweeps', 0) for step in pipeline), default=0)
         if wanted > self.num_sweeps:
             raise ValueError(
@@ -142,7 +137,8 @@ class BasePairs(BaseDataset, ABC):
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
-            data_root=os.fspath(data_root),
+            data_root=data_root,
+            split=split,
             data_prefix={**self.DATA_PREFIX, **(data_prefix or {})},
             indices=indices,
             serialize_data=serialize_data,
@@ -153,15 +149,6 @@ class BasePairs(BaseDataset, ABC):
         )
 
     # ------------------------------------------------------------------ set-up
-
-    @classmethod
-    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
-        # MMEngine reads texts as names of files
-        return copy.deepcopy({**cls.METAINFO, **(metainfo or {})})
-
-    @abstractmethod
-    def load_data_list(self) -> list[dict]:
-        """Records of all frames of the split, in the order of scene and time."""
 
     def complete_record(self, record: dict) -> dict:
         """Add to a record what is read from the frame's own files, such as its calibration."""
@@ -375,17 +362,6 @@ class BasePairs(BaseDataset, ABC):
 
     def _source(self) -> str:
         return self.ann_file or f'split {self.split!r} of {self.data_root}'
-
-    @staticmethod
-    def _log(message: str) -> None:
-        print_log(message, logger='current')
-
-    @staticmethod
-    def _warn(message: str) -> None:
-        print_log(message, logger='current', level=logging.WARNING)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(data_root={self.data_root!r}, split={self.split!r})'
 
 
 def list_files(folder: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from copy import deepcopy
 import numpy as np
 
 from ...registry import TRANSFORMS
+from ..base import build_transforms
 from .base import BaseTransform
 
 
@@ -31,7 +32,7 @@ class VoteCopies(BaseTransform):
         if num_votes < 1:
             raise ValueError(f'num_votes must be positive, got {num_votes}')
         self.num_votes = num_votes
-        self.transforms = [TRANSFORMS.build(t) if isinstance(t, Mapping) else t for t in transforms]
+        self.transforms = build_transforms(transforms)
 
     def transform(self, results: dict) -> dict:
         copies = []
