@@ -20,6 +20,8 @@ PAIRS = [
     # pre-training, fine-tuning
     ('simipu_r50-second_8xb4-100e_kitti', 'second_lidarbev_8xb6-40e_kitti_ft'),
     ('simipu_r50-pointpillars_8xb4-100e_kitti', 'pointpillars_lidarbev_8xb6-80e_kitti_ft'),
+    ('simipu_r50-pointpillars_8xb2-24e_nuscenes', 'pointpillars_lidarbev_8xb4-24e_nuscenes_ft'),
+    ('simipu_r50-centerpoint_8xb2-24e_nuscenes', 'centerpoint_lidarbev_8xb4-20e_nuscenes_ft'),
     ('simipu_r50-minkunet34_8xb4-100e_kitti', 'minkunet34_8xb2-36e_semantickitti-1pct_ft'),
     (
         'simipu_r50-pointnet2msg-improved_8xb4-100e_kitti',
