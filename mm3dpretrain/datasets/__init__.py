@@ -2,6 +2,7 @@ from .base_shape import BaseShapeDataset
 from .completion import PCN, ShapeNet55Completion
 from .concat_dataset import ConcatDataset
 from .depth import KittiDepth, KittiLidarDepth, NYUDepth
+from .exported_frames import ScanNetFrames, ShapeFrames, SyntheticRoomsFrames
 from .few_shot import FewShotFold, ModelNetFewShot
 from .io import SampleError
 from .kitti_pairs import KittiPairs, KittiRawPairs
@@ -10,6 +11,7 @@ from .nuscenes_pairs import NuScenesPairs
 from .packed import Cc0Objects, Lpsb19Parts, Shapes69
 from .pairs import BasePairs
 from .rendered_shapes import RenderedShapes
+from .rgbd_frames import RGBDFrames
 from .samplers import SeededSampler
 from .scanobjectnn import ScanObjectNN
 from .shapenet55 import ShapeNet55
@@ -35,14 +37,18 @@ __all__ = [
     'ModelNetResampled',
     'NYUDepth',
     'NuScenesPairs',
+    'RGBDFrames',
     'RenderedShapes',
     'SampleError',
+    'ScanNetFrames',
     'ScanObjectNN',
     'SeededSampler',
+    'ShapeFrames',
     'ShapeNet55',
     'ShapeNet55Completion',
     'ShapeNetPart',
     'Shapes69',
+    'SyntheticRoomsFrames',
     'UserFolder',
     'WaymoPairs',
 ]

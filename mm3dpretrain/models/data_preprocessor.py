@@ -50,7 +50,7 @@ class PretrainDataPreprocessor(BaseDataPreprocessor):
 
         Returns:
             The same with stacked float32 tensors: ``points`` (B, N, C), ``img`` (B, [V,] 3, H, W)
-            normalised.
+            normalised. Masks stay bool.
 
         Raises:
             ValueError: if the samples of a batch differ in shape, or contain no input.
@@ -77,4 +77,4 @@ class PretrainDataPreprocessor(BaseDataPreprocessor):
                     'sample or resize them to one size in the pipeline'
                 )
             value = torch.stack(list(value))
-        return value.float()
+        return value if value.dtype == torch.bool else value.float()

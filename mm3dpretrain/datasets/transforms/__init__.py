@@ -12,6 +12,15 @@ from .depth import (
     RandomRotateDepth,
     ResizeDepth,
 )
+from .frames import (
+    DropDepth,
+    LoadFrames,
+    LoadSceneCloud,
+    PackFrames,
+    ResizeFrames,
+    RotateScaleScene,
+    SampleCorrespondences,
+)
 from .images import ColorJitterView, RandomFlipView, ResizeView
 from .lidar import (
     LidarDepth,
@@ -38,6 +47,7 @@ from .voting import VoteCopies
 __all__ = [
     'ColorJitterView',
     'CropPictures',
+    'DropDepth',
     'FlipPictures',
     'JitterPictures',
     'JitterPoints',
@@ -47,13 +57,16 @@ __all__ = [
     'LoadCompletionPair',
     'LoadDepth',
     'LoadDepthImage',
+    'LoadFrames',
     'LoadLidar',
     'LoadPictures',
     'LoadPoints',
+    'LoadSceneCloud',
     'LoadView',
     'NYUCrop',
     'NormalizePoints',
     'PackDepth',
+    'PackFrames',
     'PackPairs',
     'PackTriplets',
     'PointsInPicture',
@@ -68,8 +81,11 @@ __all__ = [
     'RandomScaleShift',
     'RemoveNearest',
     'ResizeDepth',
+    'ResizeFrames',
     'ResizePictures',
     'ResizeView',
+    'RotateScaleScene',
+    'SampleCorrespondences',
     'SampleLidar',
     'SamplePoints',
     'ScaleIntensity',

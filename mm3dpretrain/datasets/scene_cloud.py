@@ -1,0 +1,95 @@
+"""The coloured cloud of a scan: read from a file, or fused from frames."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .io import SampleError, check_cloud, read_npy
+from .mesh_io import MESH_SUFFIXES, read_cloud
+
+CHANNELS = ('x', 'y', 'z', 'r', 'g', 'b')
+GREY = 0.5  # of clouds without colours
+
+
+def read_scene_cloud(
+    path: str | os.PathLike, num_points: int = 100_000, cache_dir: str | None = None
+) -> np.ndarray:
+    """Read a cloud of a scan.
+
+    Args:
+        path: ``.bin`` float32 (N, 6) and ``.npy`` (N, >= 3): x, y, z and R, G, B in [0, 255], as
+            mmdet3d's ScanNet files; ``.npz`` with ``points`` and maybe ``rgb``; a mesh.
+        num_points: drawn from a mesh.
+        cache_dir: where those are kept, see :func:`~mm3dpretrain.datasets.mesh_io.read_cloud`.
+
+    Returns:
+        (N, 6) float32 x, y, z, r, g, b; colours in [0, 1], grey where there are none.
+
+    Raises:
+        SampleError: for a missing or broken file.
+    """
+    path = os.fspath(path)
+    suffix = Path(path).suffix.lower()
+    colors = None
+    if suffix == '.bin':
+        try:
+            values = np.fromfile(path, np.float32)
+        except OSError as error:
+            raise SampleError(f'{path}: cannot read the cloud ({error})') from error
+        if values.size % 6:
+            raise SampleError(f'{path}: {values.size} numbers are no rows of 6: truncated?')
+        points = values.reshape(-1, 6)
+    elif suffix in MESH_SUFFIXES:
+        cloud = read_cloud(path, num_points, cache_dir=cache_dir)
+        points, colors = cloud['points'], cloud.get('rgb')
+    else:
+        points = np.asarray(read_npy(path, 'points' if suffix == '.npz' else None))
+        if suffix == '.npz':
+            with np.load(path, allow_pickle=False) as arrays:
+                colors = arrays['rgb'] if 'rgb' in arrays.files else None
+    points = check_cloud(points, path)
+    if colors is None and points.shape[1] >= 6:
+        colors = points[:, 3:6]
+    if colors is None:
+        colors = np.full((len(points), 3), 255 * GREY, np.float32)
+    if len(colors) != len(points) or colors.min() < 0 or colors.max() > 255:
+        raise SampleError(f'{path}: colours must be (N, 3) in [0, 255], one for each point')
+    return np.concatenate([points[:, :3], colors.astype(np.float32) / 255], 1)
+
+
+def fuse_frames(
+    img: np.ndarray,
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    extrinsics: np.ndarray,
+    voxel_size: float = 0.0,
+) -> np.ndarray:
+    """The points that the pixels of several frames show.
+
+    Args:
+        img: (V, H, W, 3) uint8.
+        depth: (V, H, W) along z, 0 where nothing was measured.
+        intrinsics: (V, 3, 3).
+        extrinsics: (V, 4, 4) world-to-camera.
+        voxel_size: keep one point in every cube of this side, the first one (in the order of views,
+            rows, columns); 0 keeps all.
+
+    Returns:
+        (N, 6) float32 x, y, z, r, g, b, colours in [0, 1].
+    """
+    from .frame_overlap import grid_points
+
+    xyz = np.concatenate(
+        [grid_points(*view) for view in zip(depth, intrinsics, np.linalg.inv(extrinsics))]
+    )
+    rgb = img[depth > 0]
+    if voxel_size > 0 and len(xyz):
+        cell = np.floor((xyz - xyz.min(0)) / voxel_size).astype(np.int64)
+        size = cell.max(0) + 1
+        flat = (cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
+        first = np.sort(np.unique(flat, return_index=True)[1])
+        xyz, rgb = xyz[first], rgb[first]
+    return np.concatenate([xyz.astype(np.float32), rgb.astype(np.float32) / 255], 1)
