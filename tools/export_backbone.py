@@ -6,6 +6,7 @@ or the features differ.
 
     python tools/export_backbone.py work_dirs/demo/drpoint/pretrain/epoch_20.pth --out encoder.pth
     python tools/export_backbone.py CHECKPOINT --out encoder.pth --target configs/my_detector.py
+    python tools/export_backbone.py CHECKPOINT --out encoder.pth --scope encoder
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import DictAction
 
 from mm3dpretrain.apis import config_of, export_backbone, read_checkpoint
+from mm3dpretrain.apis.export import SCOPES
 from mm3dpretrain.datasets.io import atomic_path
 from mm3dpretrain.utils import prepare_runtime
 
@@ -41,6 +43,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='backbone',
         help='part of its model that is the encoder (default: %(default)s, or the whole model)',
     )
+    parser.add_argument(
+        '--scope',
+        choices=SCOPES,
+        default='encoder_decoder',
+        help="'encoder' leaves the decoder of a U-Net or PointNet++ out (default: %(default)s)",
+    )
     parser.add_argument('--json', metavar='FILE', help='write the counts to this file as well')
     parser.add_argument(
         '--cfg-options',
@@ -61,7 +69,13 @@ def main(argv: list[str] | None = None) -> int:
             stored = config or config_of(read_checkpoint(args.checkpoint)['meta'], args.checkpoint)
             config = prepare_runtime(stored, args.cfg_options)
         result = export_backbone(
-            args.checkpoint, args.out, args.module, config, args.target, args.target_module
+            args.checkpoint,
+            args.out,
+            args.module,
+            config,
+            args.target,
+            args.target_module,
+            args.scope,
         )
     except (RuntimeError, ValueError, KeyError, OSError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -27,6 +27,8 @@ from .checkpoint import (
 )
 from .features import isolated_rng
 
+SCOPES = ('encoder', 'encoder_decoder')
+
 
 @dataclass
 class ExportResult:
@@ -85,6 +87,7 @@ def export_backbone(
     config: str | os.PathLike | Config | None = None,
     target: str | os.PathLike | Config | None = None,
     target_module: str = 'backbone',
+    scope: str = 'encoder_decoder',
 ) -> ExportResult:
     """Write a bare encoder with its meta, load it into a target and compare features.
 
@@ -102,15 +105,20 @@ def export_backbone(
             default the encoder of the checkpoint's own config.
         target_module: part of ``target.model`` that is the encoder; without such a part the whole
             ``model`` is. Not used for an encoder of several parts, whose names are known.
+        scope: 'encoder_decoder' writes all of it, 'encoder' leaves the ``decoder_parts`` of a U-Net
+            or PointNet++ out: the target keeps its own. Compared are then the outcomes of every
+            layer of the encoder.
 
     Returns:
         What was matched, and whether the features are bit-equal.
 
     Raises:
         FileNotFoundError: for a missing checkpoint or config.
-        ValueError: for an unknown module.
+        ValueError: for an unknown module or scope.
         RuntimeError: if nothing matches, a shape differs, or the features differ.
     """
+    if scope not in SCOPES:
+        raise ValueError(f'scope must be one of {", ".join(SCOPES)}, got {scope!r}')
     content = read_checkpoint(checkpoint)
     cfg = prepare_runtime(config_of(content['meta'], str(checkpoint)) if config is None else config)
     name, attribute = _choose_module(content['meta'], cfg, module)
@@ -125,6 +133,9 @@ def export_backbone(
         attribute, encoder_cfg = f'{attribute}.{part}', encoder_cfg[part]
         weights, source = strip_prefix(weights, part), getattr(encoder, part)
     parts, notes = getattr(encoder, 'transfer_parts', ()), []
+    if scope == 'encoder':
+        weights, left_out = without_decoder(weights, getattr(encoder, 'decoder_parts', ()))
+        notes.append(f'scope encoder: {left_out} weights of the decoder were left out')
     if parts and target:
         target = read_target(target)
         names = detector_names(target.model, parts)
@@ -132,20 +143,25 @@ def export_backbone(
 
     with atomic_path(out) as temporary:
         record = dict(content['meta'].get('mm3dpretrain', {}))
-        record.update(module=name, encoder=_plain(encoder_cfg), source=Path(checkpoint).name)
+        record.update(
+            module=name, scope=scope, encoder=_plain(encoder_cfg), source=Path(checkpoint).name
+        )
         torch.save(dict(state_dict=weights, meta=dict(mm3dpretrain=record)), temporary)
         # what counts is the file: read it back
         written = read_checkpoint(temporary)['state_dict']
         if parts and target:
-            taker, notes = build_detector_parts(target, encoder_cfg, names)
+            taker, more = build_detector_parts(target, encoder_cfg, names)
             back = {name: part for part, name in names.items()}
             written = {_renamed(key, back): value for key, value in written.items()}
-            notes = [f'{part} -> {name}' for part, name in names.items()] + notes
+            notes += [f'{part} -> {name}' for part, name in names.items()] + more
         else:
             taker = build_target(target, target_module) if target else build_encoder(encoder_cfg)
         report = load_weights(taker, written, str(checkpoint), allow_missing=not parts)
         inputs = fixed_inputs(name, encoder)
-        equal = _same_features(source, taker, inputs, report)
+        if scope == 'encoder':
+            equal = _same_layers(source, taker, inputs, report)
+        else:
+            equal = _same_features(source, taker, inputs, report)
         if equal is False:
             raise RuntimeError(
                 f'{type(taker).__name__} took all weights and still gives other features than '
@@ -153,6 +169,15 @@ def export_backbone(
             )
     kind = target.model.type if parts and target else type(taker).__name__
     return ExportResult(str(out), name, attribute, kind, report, equal, notes)
+
+
+def without_decoder(
+    weights: Mapping[str, Tensor], decoder_parts: Sequence[str]
+) -> tuple[dict[str, Tensor], int]:
+    """Weights that do not lie below one of ``decoder_parts``, and how many do."""
+    below = tuple(f'{part}.' for part in decoder_parts)
+    kept = {key: value for key, value in weights.items() if not key.startswith(below)}
+    return kept, len(weights) - len(kept)
 
 
 def _choose_module(meta: Mapping, cfg: Config, module: str | None) -> tuple[str, str]:
@@ -309,9 +334,41 @@ def _same_features(
     return len(before) == len(after) and all(map(torch.equal, before, after))
 
 
+@torch.no_grad()
+def _same_layers(
+    source: nn.Module, taker: nn.Module, inputs: tuple, report: LoadReport
+) -> bool | None:
+    """Whether the layers that were matched give bit-equal outcomes in both networks."""
+    layers = sorted({key.rpartition('.')[0] for key in report.matched} - {''})
+    before, after = (_layer_outputs(module, layers, inputs) for module in (source, taker))
+    shared = [name for name in before if name in after]
+    if not shared:
+        return None
+    before, after = ([t for name in shared for t in _tensors(x[name])] for x in (before, after))
+    return len(before) == len(after) and all(map(torch.equal, before, after))
+
+
+def _layer_outputs(module: nn.Module, layers: Sequence[str], inputs: tuple) -> dict:
+    """What each of the named layers gave last while ``module`` ran."""
+    outputs: dict = {}
+
+    def keep(name: str):
+        return lambda layer, args, out: outputs.__setitem__(name, out)
+
+    handles = [module.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
+    try:
+        getattr(module, 'pretraining_features', module)(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs
+
+
 def _tensors(outputs) -> list[Tensor]:
     if isinstance(outputs, Tensor):
         return [outputs]
+    if isinstance(getattr(outputs, 'features', None), Tensor):  # a sparse tensor
+        return [outputs.features]
     if isinstance(outputs, Mapping):
         return [t for key in sorted(outputs) for t in _tensors(outputs[key])]
     if isinstance(outputs, (list, tuple)):

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -338,3 +340,107 @@ def test_bare_image_backbone(tmp_path, out, name):
     target = write(tmp_path, f"model = dict({name}={resnet!r})\ndefault_scope = 'mmdet3d'")
     result = export_backbone(path, out, config=config, target=target, target_module=name)
     assert result.target == 'ResNet' and result.features_equal is True
+
+
+UNET = dict(
+    type='mmdet3d.MinkUNetBackbone',
+    in_channels=3,
+    base_channels=8,
+    num_stages=2,
+    encoder_channels=[8, 12],
+    encoder_blocks=[1, 1],
+    decoder_channels=[12, 8],
+    decoder_blocks=[1, 1],
+    sparseconv_backend='spconv',
+)
+SSG = dict(
+    type='mmdet3d.PointNet2SASSG',
+    in_channels=3,
+    num_points=(64, 32),
+    radius=(0.3, 0.6),
+    num_samples=(8, 8),
+    sa_channels=((8, 16), (16, 24)),
+    fp_channels=((20, 12),),
+    norm_cfg=dict(type='BN2d'),
+)
+DENSE = dict(type='DensePointTransformer', propagation_channels=(8,), **TINY)
+# encoder of the pre-training, what the target has, names of its decoder
+SCOPED = [
+    (dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET), UNET, 'decoder.'),
+    (dict(type='PointNet2Encoder', backbone=SSG), SSG, 'FP_modules.'),
+    (DENSE, DENSE, 'propagation.'),
+]
+
+
+@pytest.mark.parametrize('encoder, backbone, decoder', SCOPED, ids=lambda x: str(x)[:28])
+def test_scope_of_the_transfer(tmp_path, out, encoder, backbone, decoder):
+    """The encoder alone, or with its decoder; either way it is said what came and what not."""
+    pytest.importorskip('mmdet3d.registry')
+    path, config = pretrained(tmp_path, encoder)
+    target = write(tmp_path, f'model = dict(backbone={backbone!r})')
+    whole = export_backbone(path, out, config=config, target=target)
+    assert whole.features_equal is True and not whole.report.missing
+    weights = torch.load(out)['state_dict']
+    names = [key for key in weights if key.startswith(decoder)]
+    assert names
+    result = export_backbone(path, out, config=config, target=target, scope='encoder')
+    assert set(torch.load(out)['state_dict']) == set(weights) - set(names)
+    assert torch.load(out)['meta']['mm3dpretrain']['scope'] == 'encoder'
+    assert sorted(result.report.missing) == sorted(names) and not result.report.unexpected
+    assert len(result.report.matched) == len(weights) - len(names)
+    assert result.features_equal is True
+    assert f'{len(names)} weights of the decoder were left out' in str(result)
+
+
+def test_scope_encoder_finds_other_settings_out(tmp_path, out):
+    """Another radius: all weights of the encoder fit, and give other features."""
+    pytest.importorskip('mmdet3d.registry')
+    path, config = pretrained(tmp_path, dict(type='PointNet2Encoder', backbone=SSG))
+    other = dict(SSG, radius=(0.1, 0.6), fp_channels=((16, 16),))
+    target = write(tmp_path, f'model = dict(backbone={other!r})')
+    with pytest.raises(RuntimeError, match='other features'):
+        export_backbone(path, out, config=config, target=target, scope='encoder')
+    target = write(
+        tmp_path, "model = dict(type='ClassificationHead', in_channels=3, num_classes=2)"
+    )
+    with pytest.raises(RuntimeError, match='matches no weight'):
+        export_backbone(path, out, config=config, target=target, scope='encoder')
+    # another decoder is the target's affair
+    other = dict(SSG, fp_channels=((16, 16),))
+    target = write(tmp_path, f'model = dict(backbone={other!r})')
+    assert export_backbone(path, out, None, config, target, scope='encoder').features_equal
+    with pytest.raises(ValueError, match='scope must be one of encoder, encoder_decoder'):
+        export_backbone(path, out, config=config, scope='decoder')
+
+
+@pytest.mark.parametrize('scope', ['encoder', 'encoder_decoder'])
+def test_init_cfg_with_a_scope(tmp_path, scope):
+    """A raw pre-training checkpoint goes in without an export, by naming the parts."""
+    mmdet3d = pytest.importorskip('mmdet3d.registry')
+    path, _ = pretrained(tmp_path, dict(type='SparseUNetEncoder', voxel_size=0.1, backbone=UNET))
+    names = ('conv_input', 'encoder') + (('decoder',) if scope == 'encoder_decoder' else ())
+    parts = {f'backbone.{n}': f'point_encoder.backbone.{n}.' for n in names}
+
+    def build(parts):
+        torch.manual_seed(1)
+        init_cfg = dict(type='mm3dpretrain.PretrainedParts', checkpoint=str(path), parts=parts)
+        with DefaultScope.overwrite_default_scope('mmdet3d'):
+            model = mmdet3d.MODELS.build(
+                dict(
+                    type='MinkUNet',
+                    backbone=copy.deepcopy(dict(UNET, type='MinkUNetBackbone')),
+                    decode_head=dict(type='MinkUNetHead', channels=8, num_classes=3),
+                    init_cfg=init_cfg,
+                )
+            )
+            model.init_weights()
+        return model
+
+    saved = torch.load(path)['state_dict']
+    own = build(parts).backbone.state_dict()
+    for key, value in own.items():
+        if value.is_floating_point() and value.dim() == 5:
+            arrived = value.equal(saved[f'point_encoder.backbone.{key}'])
+            assert arrived == (scope == 'encoder_decoder' or not key.startswith('decoder')), key
+    with pytest.raises(RuntimeError, match='matches no weight'):
+        build({'backbone.encoder': 'point_encoder.encoder.'})
