@@ -114,6 +114,30 @@ class PointsInRange(BaseTransform):
         return results
 
 
+def points_in_pictures(results: dict, wanted: int) -> np.ndarray:
+    """Which points of a frame some camera has in its picture, as it is now.
+
+    Args:
+        results: with ``points`` (N, >= 3), ``images``, ``lidar2img`` and ``img_shape``.
+        wanted: a frame with fewer is broken.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        SampleError: for such a frame.
+    """
+    points = results['points']
+    inside = project_points(points, results['lidar2img'], results['img_shape'])[2].any(axis=0)
+    if inside.sum() < wanted:
+        raise SampleError(
+            f'{results["lidar_path"]}: {int(inside.sum())} of {len(points)} points lie in the '
+            f'pictures of {[image["camera"] for image in results["images"]]}, {wanted} wanted: '
+            'do scan, picture and calibration belong together?'
+        )
+    return inside
+
+
 @TRANSFORMS.register_module()
 class PointsInPicture(BaseTransform):
     """Keep the points that some camera of the frame has in its picture, as it is now.
@@ -134,15 +158,7 @@ class PointsInPicture(BaseTransform):
         self.min_points = min_points
 
     def transform(self, results: dict) -> dict:
-        points = results['points']
-        inside = project_points(points, results['lidar2img'], results['img_shape'])[2].any(axis=0)
-        if inside.sum() < self.min_points:
-            raise SampleError(
-                f'{results["lidar_path"]}: {int(inside.sum())} of {len(points)} points lie in the '
-                f'pictures of {[image["camera"] for image in results["images"]]}, '
-                f'{self.min_points} wanted: do scan, picture and calibration belong together?'
-            )
-        results['points'] = points[inside]
+        results['points'] = results['points'][points_in_pictures(results, self.min_points)]
         return results
 
 

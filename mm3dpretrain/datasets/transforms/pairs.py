@@ -14,9 +14,9 @@ import torch
 from ...registry import TRANSFORMS
 from ...structures import PretrainDataSample
 from ..io import SampleError, read_image
-from ..projection import project_points
 from .base import BaseTransform
 from .images import ColorJitterView
+from .lidar import points_in_pictures
 
 META_KEYS = ('sample_id', 'scene', 'lidar_path', 'img_flipped', 'depth_stride')
 
@@ -217,14 +217,7 @@ class PackPairs(BaseTransform):
         if 'points' not in results or 'imgs' not in results:
             raise ValueError('PackPairs: put LoadLidar and LoadPictures before it')
         points, shapes = results['points'], results['img_shape']
-        inside = project_points(points, results['lidar2img'], shapes)[2].any(axis=0).sum()
-        names = [image['camera'] for image in results['images']]
-        if inside < self.min_in_picture:
-            raise SampleError(
-                f'{results["lidar_path"]}: {int(inside)} of {len(points)} points lie in the '
-                f'pictures of {names}, {self.min_in_picture} wanted: do scan, picture and '
-                'calibration belong together?'
-            )
+        points_in_pictures(results, self.min_in_picture)  # for its SampleError
         size = np.max(shapes, axis=0)
         canvas = np.zeros((len(shapes), *size, 3), np.uint8)
         for picture, (height, width), part in zip(results['imgs'], shapes, canvas):
@@ -242,6 +235,7 @@ class PackPairs(BaseTransform):
         for key in META_KEYS:
             if key in results:
                 sample.set_field(results[key], key, field_type='metainfo')
+        names = [image['camera'] for image in results['images']]
         paths = [image['img_path'] for image in results['images']]
         sample.set_field(names, 'camera_names', field_type='metainfo')
         sample.set_field(paths, 'img_paths', field_type='metainfo')
