@@ -1,4 +1,4 @@
-"""The common parent of transforms, and helpers for the columns of a cloud."""
+"""The common parent of transforms, and helpers for their arguments and the columns of a cloud."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ class BaseTransform(ABC):
 
     def __call__(self, results: dict) -> dict:
         return self.transform(results)
+
+
+def check_probability(prob: float) -> float:
+    """``prob``, or a ValueError if it is not in [0, 1]."""
+    if not 0 <= prob <= 1:
+        raise ValueError(f'prob must be in [0, 1], got {prob}')
+    return prob
 
 
 def channel_slice(results: dict, channels: tuple[str, ...]) -> slice | None:

@@ -15,19 +15,13 @@ import numpy as np
 import torch
 
 from ...registry import TRANSFORMS
-from ...structures import PretrainDataSample
 from ..depth_maps import drop_occluded, project_depth, read_depth, resize_depth
 from ..io import SampleError, read_image
 from ..lidar_io import read_lidar
-from .base import BaseTransform
+from .base import BaseTransform, check_probability
+from .packing import start_sample
 
 META_KEYS = ('sample_id', 'img_path', 'cam2img', 'img_flipped')
-
-
-def _probability(prob: float) -> float:
-    if not 0 <= prob <= 1:
-        raise ValueError(f'prob must be in [0, 1], got {prob}')
-    return prob
 
 
 def _move_pixels(results: dict, move: np.ndarray) -> None:
@@ -252,7 +246,7 @@ class RandomRotateDepth(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5, degrees: float = 2.5) -> None:
-        self.prob = _probability(prob)
+        self.prob = check_probability(prob)
         self.degrees = degrees
 
     def transform(self, results: dict) -> dict:
@@ -285,7 +279,7 @@ class RandomFlipDepth(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        self.prob = _probability(prob)
+        self.prob = check_probability(prob)
 
     def transform(self, results: dict) -> dict:
         results['img_flipped'] = bool(np.random.random() < self.prob)
@@ -323,7 +317,7 @@ class RandomGammaColor(BaseTransform):
         brightness: tuple[float, float] = (0.9, 1.1),
         color: tuple[float, float] = (0.9, 1.1),
     ) -> None:
-        self.prob = _probability(prob)
+        self.prob = check_probability(prob)
         self.ranges = (gamma, brightness, color)
 
     def transform(self, results: dict) -> dict:
@@ -348,10 +342,7 @@ class PackDepth(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         image = np.ascontiguousarray(np.moveaxis(results['img'], -1, 0))
-        sample = PretrainDataSample()
-        for key in META_KEYS:
-            if key in results:
-                sample.set_field(results[key], key, field_type='metainfo')
+        sample = start_sample(results, META_KEYS)
         if 'gt_depth' in results:
             sample.gt_depth = torch.from_numpy(np.ascontiguousarray(results['gt_depth']))
         return dict(inputs=dict(img=torch.from_numpy(image)), data_samples=sample)

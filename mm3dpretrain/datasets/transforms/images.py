@@ -9,7 +9,7 @@ import numpy as np
 
 from ...registry import TRANSFORMS
 from ...structures import Cameras
-from .base import BaseTransform
+from .base import BaseTransform, check_probability
 
 # a worker process has one core; OpenCV's own threads only fight over it
 cv2.setNumThreads(0)
@@ -78,9 +78,7 @@ class RandomFlipView(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f'prob must be in [0, 1], got {prob}')
-        self.prob = prob
+        self.prob = check_probability(prob)
 
     def transform(self, results: dict) -> dict:
         image = _check_image(results['img'])

@@ -27,6 +27,16 @@ META_KEYS = (
 )
 
 
+def start_sample(results: dict, meta_keys: Sequence[str]) -> PretrainDataSample:
+    """A sample with the meta information that ``results`` has of ``meta_keys``."""
+    sample = PretrainDataSample()
+    for key in meta_keys:
+        if key in results:
+            # the constructor would copy every value; nobody else holds these
+            sample.set_field(results[key], key, field_type='metainfo')
+    return sample
+
+
 @TRANSFORMS.register_module()
 class PackTriplets(BaseTransform):
     """Make tensors and a :class:`~mm3dpretrain.structures.PretrainDataSample`.
@@ -59,11 +69,7 @@ class PackTriplets(BaseTransform):
             inputs['img'] = torch.from_numpy(np.ascontiguousarray(image))
         if not inputs:
             raise ValueError('PackTriplets: nothing was loaded; put LoadPoints before it')
-        sample = PretrainDataSample()
-        for key in self.meta_keys:
-            if key in results:
-                # the constructor would copy every value; nobody else holds these
-                sample.set_field(results[key], key, field_type='metainfo')
+        sample = start_sample(results, self.meta_keys)
         label = results.get('gt_label', -1)
         if label >= 0:
             sample.gt_label = torch.tensor([label], dtype=torch.int64)

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from ...registry import TRANSFORMS
-from ...structures import PretrainDataSample
 from ..io import SampleError, read_image
-from .base import BaseTransform
+from .base import BaseTransform, check_probability
 from .images import ColorJitterView
 from .lidar import points_in_pictures
+from .packing import start_sample
 
 META_KEYS = ('sample_id', 'scene', 'lidar_path', 'img_flipped', 'depth_stride')
 
@@ -156,9 +156,7 @@ class FlipPictures(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f'prob must be in [0, 1], got {prob}')
-        self.prob = prob
+        self.prob = check_probability(prob)
 
     def transform(self, results: dict) -> dict:
         results['img_flipped'] = bool(np.random.random() < self.prob)
@@ -231,10 +229,7 @@ class PackPairs(BaseTransform):
         for key in ('points_aug', 'transform', 'depth'):
             if key in results:
                 arrays[key] = results[key].astype(np.float32)
-        sample = PretrainDataSample()
-        for key in META_KEYS:
-            if key in results:
-                sample.set_field(results[key], key, field_type='metainfo')
+        sample = start_sample(results, META_KEYS)
         names = [image['camera'] for image in results['images']]
         paths = [image['img_path'] for image in results['images']]
         sample.set_field(names, 'camera_names', field_type='metainfo')
