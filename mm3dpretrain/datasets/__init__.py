@@ -4,6 +4,7 @@ from .concat_dataset import ConcatDataset
 from .depth import KittiDepth, KittiLidarDepth, NYUDepth
 from .exported_frames import ScanNetFrames, ShapeFrames, SyntheticRoomsFrames
 from .few_shot import FewShotFold, ModelNetFewShot
+from .folder_frames import SevenScenesFrames, SUNRGBDFrames, TUMFrames
 from .io import SampleError
 from .kitti_pairs import KittiPairs, KittiRawPairs
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
@@ -20,7 +21,6 @@ from .user_folder import UserFolder
 from .waymo_pairs import WaymoPairs
 
 __all__ = [
-    'PCN',
     'BasePairs',
     'BaseShapeDataset',
     'Cc0Objects',
@@ -37,18 +37,22 @@ __all__ = [
     'ModelNetResampled',
     'NYUDepth',
     'NuScenesPairs',
+    'PCN',
     'RGBDFrames',
     'RenderedShapes',
+    'SUNRGBDFrames',
     'SampleError',
     'ScanNetFrames',
     'ScanObjectNN',
     'SeededSampler',
+    'SevenScenesFrames',
     'ShapeFrames',
     'ShapeNet55',
     'ShapeNet55Completion',
     'ShapeNetPart',
     'Shapes69',
     'SyntheticRoomsFrames',
+    'TUMFrames',
     'UserFolder',
     'WaymoPairs',
 ]

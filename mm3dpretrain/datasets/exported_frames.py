@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..registry import DATASETS
-from .frame_files import upright
+from .frame_files import read_matrix, upright
 from .io import SampleError, missing_root_error
 from .pairs import list_files, list_pictures
 from .rgbd_frames import RGBDFrames, Scan
@@ -24,22 +24,40 @@ class ExportedFrames(RGBDFrames):
     """What sets in this layout share; arguments as in :class:`RGBDFrames`.
 
     Frames are those that have a colour and a depth picture. Where ``intrinsic_depth.txt`` differs
-    from ``intrinsic_color.txt`` the depth camera is another one, with the same centre:
-    ``extrinsic_{color,depth}.txt`` are not used, they are the identity in ScanNet's exports.
+    from ``intrinsic_color.txt`` the depth camera is another one, with the same centre: if
+    ``extrinsic_color.txt`` or ``extrinsic_depth.txt`` says otherwise, that is logged and not used.
+
+    ``split`` names a list of scans; 'all' takes all folders.
     """
 
     #: folder of the scans below ``data_root``
     SCANS = 'scans'
-    #: lists of scans below ``data_root``; without the file all scans are used
-    SPLITS = 'splits/{split}.txt'
+    #: lists of scans below ``data_root``, the first that exists is read
+    SPLITS = ('splits/{split}.txt',)
     SOURCE = ''
 
     def list_scans(self) -> list[str]:
-        """Names in the list of the split."""
+        """Names in the list of the split, or of all folders."""
         folder = Path(self.data_root) / self.SCANS
         if not folder.is_dir():
             raise missing_root_error(type(self).__name__, folder, LAYOUT, self.SOURCE)
-        return self.read_list(Path(self.data_root) / self.SPLITS.format(split=self.split))
+        if self.split == 'all':
+            return sorted(path.name for path in folder.iterdir() if (path / 'intrinsic').is_dir())
+        return self.read_lists()
+
+    def read_lists(self) -> list[str]:
+        """Names in the list of the split.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        paths = [Path(self.data_root) / name.format(split=self.split) for name in self.SPLITS]
+        for path in paths:
+            if path.is_file():
+                return path.read_text().split()
+        raise FileNotFoundError(
+            f"{type(self).__name__}: no list of scans at {paths[0]}; split='all' takes every folder"
+        )
 
     def scan_folder(self, scene: str) -> Path:
         """Folder of a scan."""
@@ -60,6 +78,7 @@ class ExportedFrames(RGBDFrames):
         camera = dict(cam2img=color, depth_scale=self.DEPTH_SCALE)
         if not np.allclose(color, depth, atol=1e-3):
             camera['depth_cam2img'] = depth
+        self._check_centres(folder / 'intrinsic')
         frames, problems = [], {}
         for name in sorted(colors.keys() | depths.keys(), key=frame_order):
             if name not in colors or name not in depths:
@@ -76,6 +95,14 @@ class ExportedFrames(RGBDFrames):
             )
         return Scan(frames, self.find_cloud(scene), problems=problems)
 
+    def _check_centres(self, folder: Path) -> None:
+        for kind in ('color', 'depth'):
+            path = folder / f'extrinsic_{kind}.txt'
+            if path.is_file() and not np.allclose(
+                read_matrix(path, 'matrix'), np.eye(4), atol=1e-3
+            ):
+                self._warn(f'{path}: not the identity, and not used: colours may be off by pixels')
+
     def find_cloud(self, scene: str) -> str | None:
         """Cloud or mesh of the scan in the world of the poses, if there is one."""
         return None
@@ -90,14 +117,15 @@ def frame_order(name: str) -> tuple:
 class ScanNetFrames(ExportedFrames):
     """Frames of ScanNet as ``tools/dataset_converters/export_scannet_frames.py`` writes them.
 
-    ``<data_root>/splits/<split>.txt`` names the scans; ScanNet's own ``scannetv2_train.txt`` and
-    ``scannetv2_val.txt`` can be put there under these names. Colour and depth pictures have
+    ``<data_root>/splits/<split>.txt`` names the scans, or ScanNet's own ``scannetv2_<split>.txt``
+    there. Colour and depth pictures have
     different sizes and intrinsics. ``cloud='file'`` reads ``<scene>_vh_clean_2.ply`` in the folder
     of the scan. Poses live in the world before mmdet3d's ``axis_align_matrix``; z is up.
     """
 
     # ScanNet's calibration has the pixel centres at whole numbers
     CENTER_SHIFT = 0.5
+    SPLITS = ('splits/{split}.txt', 'splits/scannetv2_{split}.txt')
     SOURCE = (
         'http://www.scan-net.org (needs a signed agreement), then '
         'tools/dataset_converters/export_scannet_frames.py'
@@ -141,8 +169,8 @@ class ShapeFrames(ExportedFrames):
         folder = Path(self.data_root) / self.SCANS
         if not folder.is_dir():
             raise missing_root_error(type(self).__name__, folder, LAYOUT, self.SOURCE)
-        if (Path(self.data_root) / self.SPLITS.format(split=self.split)).is_file():
-            return super().list_scans()
+        if (Path(self.data_root) / self.SPLITS[0].format(split=self.split)).is_file():
+            return self.read_lists()
         found = sorted(
             path.parent.relative_to(folder).as_posix() for path in folder.rglob('intrinsic')
         )

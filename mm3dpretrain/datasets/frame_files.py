@@ -16,10 +16,11 @@ DEPTH_RANGE = (0.1, 10.0)
 
 
 def read_matrix(path: str | os.PathLike, what: str) -> np.ndarray:
-    """Numbers of a text file with a matrix of 3 x 3 or 4 x 4.
+    """Numbers of a text file with a matrix of 3 x 3, 3 x 4 or 4 x 4.
 
     Returns:
-        (3, 3) or (4, 4) float64, maybe with NaN or infinite values: the caller says what they mean.
+        (3, 3), (3, 4) or (4, 4) float64, maybe with NaN or infinite values: the caller says what
+        they mean.
 
     Raises:
         SampleError: if the file is missing or holds anything else.
@@ -31,10 +32,9 @@ def read_matrix(path: str | os.PathLike, what: str) -> np.ndarray:
         raise SampleError(f'{path}: there is no {what}') from None
     except (OSError, ValueError) as error:
         raise SampleError(f'{path}: cannot read the {what} ({error})') from error
-    if values.size not in (9, 16):
-        raise SampleError(f'{path}: a {what} has 9 or 16 numbers, got {values.size}')
-    side = 3 if values.size == 9 else 4
-    return values.reshape(side, side)
+    if values.size not in (9, 12, 16):
+        raise SampleError(f'{path}: a {what} has 9, 12 or 16 numbers, got {values.size}')
+    return values.reshape({9: (3, 3), 12: (3, 4), 16: (4, 4)}[values.size])
 
 
 def check_pose(pose: np.ndarray, source: str) -> np.ndarray:
@@ -89,7 +89,10 @@ def check_intrinsics(matrix: np.ndarray, source: str, shift: float = 0.0) -> np.
 
 
 def read_frame_depth(
-    path: str | os.PathLike, scale: float, depth_range: tuple[float, float] = DEPTH_RANGE
+    path: str | os.PathLike,
+    scale: float,
+    depth_range: tuple[float, float] = DEPTH_RANGE,
+    rotated_bits: int = 0,
 ) -> np.ndarray:
     """Depth of a frame, without what is beyond the reach of the sensor.
 
@@ -98,6 +101,7 @@ def read_frame_depth(
         scale: value of one metre; 1000 for millimetres.
         depth_range: the median of the measured depths must lie in it; pixels beyond its end
             become 0 (7-Scenes writes 65535 where nothing was measured).
+        rotated_bits: the 16 bits of the file were rotated to the left by so many (SUN RGB-D: 3).
 
     Returns:
         (H, W) float32 metres along z, 0 where nothing was measured.
@@ -105,7 +109,12 @@ def read_frame_depth(
     Raises:
         SampleError: for a broken or empty file, or depth that is in another unit.
     """
-    depth = read_depth(path, scale)
+    if rotated_bits:
+        counts = read_depth(path, 1.0).astype(np.uint16)
+        counts = (counts >> rotated_bits) | (counts << (16 - rotated_bits))
+        depth = counts.astype(np.float32) / np.float32(scale)
+    else:
+        depth = read_depth(path, scale)
     near, far = depth_range
     measured = depth[(depth > 0) & (depth < np.float32(65535 / scale))]
     middle = float(np.median(measured)) if measured.size else 0.0
@@ -140,7 +149,7 @@ def read_checked_depth(frame: dict, depth_range: tuple[float, float]) -> np.ndar
 
     Args:
         frame: ``img_path``, ``depth_path``, ``depth_scale``, ``cam2img`` and, where the depth
-            camera is another one, ``depth_cam2img``.
+            camera is another one, ``depth_cam2img``; maybe ``rotated_bits``.
         depth_range: see :func:`read_frame_depth`.
 
     Returns:
@@ -150,7 +159,9 @@ def read_checked_depth(frame: dict, depth_range: tuple[float, float]) -> np.ndar
         SampleError: for broken files, another unit, depth of another size than colour where both
             are said to be of one camera, or a principal point outside of its picture.
     """
-    depth = read_frame_depth(frame['depth_path'], frame['depth_scale'], depth_range)
+    depth = read_frame_depth(
+        frame['depth_path'], frame['depth_scale'], depth_range, frame.get('rotated_bits', 0)
+    )
     size = picture_size(frame['img_path'])
     if 'depth_cam2img' not in frame and size != depth.shape:
         raise SampleError(

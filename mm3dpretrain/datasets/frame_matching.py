@@ -49,6 +49,20 @@ def depth_at(uv: np.ndarray, view: View) -> np.ndarray:
     return np.where(inside, value, 0).astype(np.float64)
 
 
+def grid_points(view: View, stride: int = 1) -> np.ndarray:
+    """World positions (n, 3) float64 of the measured pixels on a grid, row after row.
+
+    Args:
+        view: where they are.
+        stride: distance of the rows and columns; the grid starts in the middle of its first cell.
+    """
+    start = stride // 2
+    part = view.depth[start::stride, start::stride]
+    row, column = np.nonzero(part)
+    uv = np.stack([column, row], 1) * stride + (start + 0.5)
+    return lift(uv, part[row, column].astype(np.float64), view)
+
+
 def match_pixels(
     pixels: np.ndarray, source: View, target: View, depth_tol: float, max_error: float
 ) -> tuple[np.ndarray, np.ndarray]:

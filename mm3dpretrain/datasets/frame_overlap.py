@@ -11,12 +11,13 @@ import numpy as np
 
 from .caching import build_once, cache_name
 from .frame_files import read_checked_depth
+from .frame_matching import View, grid_points
 from .io import READ_ERRORS, SampleError, atomic_path
 from .worker_pool import Progress, default_workers, one_line, run_jobs
 
 # Raise it when a change alters what is measured: older caches are then made again.
 OVERLAP_VERSION = 1
-ROWS = 32  # frames that one job measures against all others of its scan
+ROWS = 16  # frames that one job measures against all others of its scan
 HOURS = 24 * 3600.0
 
 
@@ -47,29 +48,6 @@ class ScanOverlap(NamedTuple):
     broken: dict[int, str]
 
 
-def grid_points(
-    depth: np.ndarray, cam2img: np.ndarray, cam2world: np.ndarray, stride: int = 1
-) -> np.ndarray:
-    """World positions of the measured pixels on a grid.
-
-    Args:
-        depth: (H, W), 0 where nothing was measured.
-        cam2img: (3, 3).
-        cam2world: (4, 4).
-        stride: distance of the rows and columns of the grid; it starts in the middle of its cells.
-
-    Returns:
-        (n, 3) float64.
-    """
-    start = stride // 2
-    part = depth[start::stride, start::stride]
-    row, column = np.nonzero(part)
-    pixel = np.stack([column, row], 1) * stride + (start + 0.5)
-    rays = np.concatenate([pixel, np.ones((len(pixel), 1))], 1) @ np.linalg.inv(cam2img).T
-    camera = rays * part[row, column, None].astype(np.float64)
-    return camera @ cam2world[:3, :3].T + cam2world[:3, 3]
-
-
 def seen_share(
     points: np.ndarray, depth: np.ndarray, world2img: np.ndarray, depth_tol: float
 ) -> float:
@@ -81,20 +59,15 @@ def seen_share(
         world2img: (3, 4) intrinsics times world-to-camera.
         depth_tol: a point is seen if its depth differs by less from that of its pixel.
     """
-    projected = points @ world2img[:, :3].T + world2img[:, 3]
-    z = projected[:, 2]
-    front = z > 1e-6
-    inverse = 1 / np.where(front, z, 1)
+    x, y, z = (points @ world2img[:, :3].T + world2img[:, 3]).T
     height, width = depth.shape
-    # what is far outside stays outside; larger numbers have no integer
-    column = np.clip(np.floor(projected[:, 0] * inverse), -1, width).astype(np.int64)
-    row = np.clip(np.floor(projected[:, 1] * inverse), -1, height).astype(np.int64)
-    inside = front & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    z = z[inside]
-    measured = depth[row[inside], column[inside]]
-    return float(np.count_nonzero((measured > 0) & (np.abs(z - measured) < depth_tol))) / len(
-        points
-    )
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+        u, v = x / z, y / z
+    inside = np.flatnonzero((z > 1e-6) & (u >= 0) & (u < width) & (v >= 0) & (v < height))
+    pixel = v[inside].astype(np.int64) * width + u[inside].astype(np.int64)
+    measured = depth.ravel()[pixel]
+    near = np.abs(z[inside] - measured) < depth_tol
+    return float(np.count_nonzero(near & (measured > 0))) / len(points)
 
 
 def depth_camera(frame: dict) -> np.ndarray:
@@ -117,13 +90,12 @@ def _load(frames: Sequence[dict], settings: OverlapSettings) -> _Loaded:
         depth = points = world2img = None
         try:
             depth = read_checked_depth(frame, settings.depth_range)
-            points = grid_points(
-                depth, depth_camera(frame), frame['cam2world'], settings.stride
-            ).astype(np.float32)
+            extrinsic = np.linalg.inv(frame['cam2world'])
+            view = View(depth, depth_camera(frame), extrinsic)
+            points = grid_points(view, settings.stride).astype(np.float32)
             if not len(points):
                 raise SampleError(f'{frame["depth_path"]}: hardly a pixel has a depth')
-            extrinsic = np.linalg.inv(frame['cam2world'])
-            world2img = (depth_camera(frame) @ extrinsic[:3]).astype(np.float32)
+            world2img = (view.intrinsics @ extrinsic[:3]).astype(np.float32)
         except (SampleError, OSError) as error:
             loaded.broken[number] = one_line(error)
             depth = points = None
@@ -307,7 +279,7 @@ def choose_tuples(
 
     Args:
         share: (F, F) from :class:`ScanOverlap`.
-        num_views: V, even.
+        num_views: V, even; or 1, then every frame that sees itself is a tuple.
         min_overlap: of partners, see :func:`pair_overlap`.
         max_tuples: so many at most, drawn by ``seed``; None keeps all pairs.
         seed: of the draw, and of which pairs come together where V > 2.
@@ -316,12 +288,15 @@ def choose_tuples(
         Tuples of V numbers of frames; for V = 2 in the order of the frames. Pairs that fill no
         tuple are left out, unless there is no tuple at all: then pairs are repeated.
     """
-    pairs = np.argwhere(np.triu(pair_overlap(share) >= min_overlap, 1))
+    if num_views == 1:
+        pairs = np.flatnonzero(np.diag(share) >= min_overlap)[:, None]
+    else:
+        pairs = np.argwhere(np.triu(pair_overlap(share) >= min_overlap, 1))
     if not len(pairs):
         return []
     # NumPy's legacy generator: its stream is frozen
     order = np.random.RandomState(seed).permutation(len(pairs))
-    together = num_views // 2
+    together = max(1, num_views // 2)
     if len(pairs) < together:
         order = np.resize(order, together)
     count = len(order) // together

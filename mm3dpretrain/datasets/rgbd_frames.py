@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 
-from .frame_files import DEPTH_RANGE, check_intrinsics, check_pose, read_matrix
-from .frame_overlap import OverlapSettings, choose_tuples, measure_overlap
+from .caching import cache_name
+from .frame_files import DEPTH_RANGE, check_intrinsics, check_pose, read_matrix, upright
+from .frame_overlap import OverlapSettings, choose_tuples, measure_overlap, overlap_key
 from .io import SampleError
 from .pairs import BasePairs
 from .samplers import mix_seed
+from .scene_cloud import fuse_scan
 
-CLOUDS = ('frames', 'file')
+CLOUDS = ('frames', 'scan', 'file')
+SCAN_VOXEL, SCAN_STRIDE = 0.02, 2  # of clouds fused from whole scans: metres, pixels
 
 
 @dataclass
@@ -29,13 +32,14 @@ class Scan:
             ``cam2img`` (3, 3), where the depth camera is another one ``depth_cam2img`` (3, 3), and
             ``pose``: (4, 4) camera-to-world or the path of a text file with it.
         cloud_path: cloud or mesh of the scan in the world of the poses, or None.
-        align: (4, 4) rigid motion from the world of the poses to one with gravity along -z.
+        align: (4, 4) rigid motion from the world of the poses to one with gravity along -z. None
+            takes the mean of the pictures' downward directions for gravity.
         problems: frames that cannot be used -> why.
     """
 
     frames: list[dict]
     cloud_path: str | None = None
-    align: np.ndarray = field(default_factory=lambda: np.eye(4))
+    align: np.ndarray | None = field(default_factory=lambda: np.eye(4))
     problems: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +72,7 @@ class RGBDFrames(BasePairs):
     Args:
         data_root: folder of the set.
         split: which part of it.
-        num_views: V, even.
+        num_views: V, even; or 1 for single frames, which have no partner to match.
         min_overlap: see above; 0.3 is that of PointContrast's and Pri3D's lists (which take the
             larger direction).
         max_tuples: so many tuples of a scan at most, drawn by ``seed``; default all pairs.
@@ -77,7 +81,8 @@ class RGBDFrames(BasePairs):
             (-20, None) the last 20.
         frame_interval: keep every so-manieth of those; ScanNet's usual 25 is made at export.
         scenes, scene_share, scene_seed: see :class:`~mm3dpretrain.datasets.pairs.BasePairs`.
-        cloud: 'frames' fuses the frames of the tuple; 'file' takes the cloud or mesh of the scan.
+        cloud: 'frames' fuses the frames of the tuple; 'scan' all frames of the scan that are used,
+            once, kept in ``cache_dir``; 'file' takes the cloud or mesh of the scan.
         overlap_stride: grid on which overlap is measured, in pixels.
         depth_tol: largest difference of depths of one surface, in metres.
         depth_range: (near, far) in metres; see
@@ -129,8 +134,10 @@ class RGBDFrames(BasePairs):
     ) -> None:
         name = type(self).__name__
         depth_tol = self.DEPTH_TOL if depth_tol is None else depth_tol
-        if num_views < 2 or num_views % 2:
-            raise ValueError(f'{name}: num_views must be even, partners are pairs, got {num_views}')
+        if num_views != 1 and (num_views < 2 or num_views % 2):
+            raise ValueError(
+                f'{name}: num_views must be 1 or even, partners are pairs, got {num_views}'
+            )
         if not 0 < min_overlap <= 1:
             raise ValueError(f'{name}: min_overlap must be in (0, 1], got {min_overlap}')
         if frame_interval < 1 or overlap_stride < 1 or (max_tuples is not None and max_tuples < 1):
@@ -159,6 +166,8 @@ class RGBDFrames(BasePairs):
         #: '<scene>/<frame>' of each frame that is left out -> why
         self.skipped: dict[str, str] = {}
         self.scans: dict[str, Scan] = {}
+        #: numbers of the frames of each scan whose files are in order
+        self.usable: dict[str, list[int]] = {}
         super().__init__(
             data_root,
             split,
@@ -213,7 +222,8 @@ class RGBDFrames(BasePairs):
             frames = self.scans[name].frames
             for frame, reason in found.broken.items():
                 self._skip(f'{name}/{frames[frame]["frame_id"]}', reason)
-            used += len(frames) - len(found.broken)
+            self.usable[name] = [k for k in range(len(frames)) if k not in found.broken]
+            used += len(self.usable[name])
             tuples = choose_tuples(
                 found.share,
                 self.num_views,
@@ -246,9 +256,16 @@ class RGBDFrames(BasePairs):
             except SampleError as error:
                 self._skip(f'{name}/{frame["frame_id"]}', str(error))
                 continue
-            frame['cam2world'] = scan.align @ pose
+            frame['cam2world'] = pose
             kept.append(frame)
-        return Scan(kept, scan.cloud_path if self.cloud == 'file' else None, scan.align)
+        align = scan.align
+        if align is None and kept:
+            align = upright(np.mean([frame['cam2world'][:3, 1] for frame in kept], axis=0))
+        for frame in kept:
+            frame['cam2world'] = align @ frame['cam2world']
+        if self.cloud == 'file' and scan.cloud_path is None:
+            raise SampleError(f"{name} has no cloud or mesh: use cloud='frames' or cloud='scan'")
+        return Scan(kept, scan.cloud_path, align)
 
     def _skip(self, what: str, reason: str) -> None:
         self.skipped[what] = reason
@@ -283,15 +300,36 @@ class RGBDFrames(BasePairs):
         scan = self.scans[record['scene']]
         frames = [dict(scan.frames[view]) for view in record.pop('views')]
         names = '-'.join(frame['frame_id'] for frame in frames)
+        path, align = None, np.eye(4)
+        if self.cloud == 'file':
+            path, align = scan.cloud_path, scan.align
+        elif self.cloud == 'scan':
+            path = self._scan_cloud(record['scene'])
         record.update(
             sample_id=f'{record["scene"]}/{names}',
             frames=frames,
-            cloud_path=scan.cloud_path,
-            cloud_align=scan.align,
+            cloud_path=path,
+            cloud_align=align,
             gravity_axis='z',
             depth_range=self.settings.depth_range,
         )
         return record
+
+    def _scan_cloud(self, scene: str) -> str:
+        """The cloud of all frames of a scan, made when it is first needed."""
+        frames = self.scans[scene].frames
+        name = cache_name(
+            'cloud',
+            frames=overlap_key(frames, self.settings),
+            usable=self.usable[scene],
+            voxel=SCAN_VOXEL,
+            stride=SCAN_STRIDE,
+        )
+        path = Path(self.cache_dir) / 'clouds' / f'{name}.npy'
+        if not path.is_file():
+            frames = [frames[view] for view in self.usable[scene]]
+            fuse_scan(path, frames, self.settings.depth_range, SCAN_VOXEL, SCAN_STRIDE)
+        return os.fspath(path)
 
     # ------------------------------------------------------------------ for subclasses
 
@@ -303,13 +341,3 @@ class RGBDFrames(BasePairs):
         """
         path = os.fspath(path)
         return check_intrinsics(read_matrix(path, 'intrinsics'), path, self.CENTER_SHIFT)
-
-    def read_list(self, path: Path) -> list[str]:
-        """Words of a list of scans.
-
-        Raises:
-            FileNotFoundError: if there is none.
-        """
-        if not path.is_file():
-            raise FileNotFoundError(f'{type(self).__name__}: no list of scans at {path}')
-        return path.read_text().split()

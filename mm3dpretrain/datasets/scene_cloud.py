@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .io import SampleError, check_cloud, read_npy
+from .frame_grids import read_view
+from .frame_matching import View, grid_points
+from .io import SampleError, atomic_path, check_cloud, read_npy
 from .mesh_io import MESH_SUFFIXES, read_cloud
 
 CHANNELS = ('x', 'y', 'z', 'r', 'g', 'b')
@@ -60,36 +63,64 @@ def read_scene_cloud(
     return np.concatenate([points[:, :3], colors.astype(np.float32) / 255], 1)
 
 
-def fuse_frames(
-    img: np.ndarray,
-    depth: np.ndarray,
-    intrinsics: np.ndarray,
-    extrinsics: np.ndarray,
-    voxel_size: float = 0.0,
+def fuse_views(
+    img: np.ndarray, views: Sequence[View], voxel_size: float = 0.0, stride: int = 1
 ) -> np.ndarray:
-    """The points that the pixels of several frames show.
+    """The points that the pixels of several views show.
 
     Args:
-        img: (V, H, W, 3) uint8.
-        depth: (V, H, W) along z, 0 where nothing was measured.
-        intrinsics: (V, 3, 3).
-        extrinsics: (V, 4, 4) world-to-camera.
+        img: (V, H, W, 3) uint8 of the same grid as the depth.
+        views: V of them.
         voxel_size: keep one point in every cube of this side, the first one (in the order of views,
             rows, columns); 0 keeps all.
+        stride: take every so-manieth row and column.
 
     Returns:
         (N, 6) float32 x, y, z, r, g, b, colours in [0, 1].
     """
-    from .frame_overlap import grid_points
+    start = stride // 2
+    grid = slice(start, None, stride)
+    xyz = np.concatenate([grid_points(view, stride) for view in views])
+    rgb = np.concatenate([i[grid, grid][v.depth[grid, grid] > 0] for i, v in zip(img, views)])
+    cloud = np.concatenate([xyz, rgb / 255.0], 1).astype(np.float32)
+    return thin_out(cloud, voxel_size)
 
-    xyz = np.concatenate(
-        [grid_points(*view) for view in zip(depth, intrinsics, np.linalg.inv(extrinsics))]
-    )
-    rgb = img[depth > 0]
-    if voxel_size > 0 and len(xyz):
-        cell = np.floor((xyz - xyz.min(0)) / voxel_size).astype(np.int64)
-        size = cell.max(0) + 1
-        flat = (cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
-        first = np.sort(np.unique(flat, return_index=True)[1])
-        xyz, rgb = xyz[first], rgb[first]
-    return np.concatenate([xyz.astype(np.float32), rgb.astype(np.float32) / 255], 1)
+
+def thin_out(cloud: np.ndarray, voxel_size: float) -> np.ndarray:
+    """The first point (N, C) of every cube of side ``voxel_size``; all for 0."""
+    if voxel_size <= 0 or not len(cloud):
+        return cloud
+    cell = np.floor((cloud[:, :3] - cloud[:, :3].min(0)) / voxel_size).astype(np.int64)
+    size = cell.max(0) + 1
+    flat = (cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
+    return cloud[np.sort(np.unique(flat, return_index=True)[1])]
+
+
+def fuse_scan(
+    path: str | os.PathLike,
+    frames: Sequence[dict],
+    depth_range: tuple[float, float],
+    voxel_size: float,
+    stride: int,
+) -> None:
+    """Write the cloud that all frames of a scan show, as ``.npy`` with colours in [0, 255].
+
+    Args:
+        path: of the file.
+        frames: see :class:`~mm3dpretrain.datasets.rgbd_frames.RGBDFrames`.
+        depth_range: see :func:`~mm3dpretrain.datasets.frame_files.read_frame_depth`.
+        voxel_size: see :func:`fuse_views`; frame after frame, so that memory stays small.
+        stride: see :func:`fuse_views`.
+
+    Raises:
+        SampleError: for a broken frame.
+    """
+    cloud = np.zeros((0, len(CHANNELS)), np.float32)
+    for frame in frames:
+        image, depth, intrinsics = read_view(frame, depth_range)
+        view = View(depth, intrinsics, np.linalg.inv(frame['cam2world']))
+        new = fuse_views(image[None], [view], voxel_size, stride)
+        cloud = thin_out(np.concatenate([cloud, new]), voxel_size)
+    cloud[:, 3:] *= 255
+    with atomic_path(path) as temporary:
+        np.save(temporary, cloud)

@@ -10,21 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 
 from ...registry import TRANSFORMS
 from ...structures import PretrainDataSample
-from ..frame_files import read_checked_depth
+from ..frame_grids import read_view
 from ..frame_matching import View, sample_matches
-from ..io import SampleError, read_image
-from ..scene_cloud import CHANNELS, fuse_frames, read_scene_cloud
+from ..io import SampleError
+from ..scene_cloud import CHANNELS, fuse_views, read_scene_cloud
 from .base import BaseTransform, apply_affine
 from .images import ResizeView
 from .points import axis_rotation
 
 META_KEYS = ('sample_id', 'scene', 'gravity_axis', 'point_transform', 'view_scale')
+
+
+def loaded_views(results: dict) -> list[View]:
+    """Depth and cameras of the views, without copies."""
+    return [View(*v) for v in zip(*(results[k] for k in ('depth', 'intrinsics', 'extrinsics')))]
 
 
 @TRANSFORMS.register_module()
@@ -54,7 +58,7 @@ class LoadFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         frames = results['frames']
-        views = [self._read(frame, results['depth_range']) for frame in frames]
+        views = [read_view(frame, results['depth_range'], self.grid) for frame in frames]
         sizes = sorted({view[1].shape for view in views})
         if len(sizes) > 1:
             raise SampleError(f'{results["sample_id"]}: views of different sizes {sizes}')
@@ -64,67 +68,6 @@ class LoadFrames(BaseTransform):
         results['frame_ids'] = [frame['frame_id'] for frame in frames]
         results['img_paths'] = [frame['img_path'] for frame in frames]
         return results
-
-    def _read(self, frame: dict, depth_range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        depth = read_checked_depth(frame, depth_range)
-        image = read_image(frame['img_path'])
-        camera, other = frame['cam2img'], frame.get('depth_cam2img')
-        if other is None:
-            return image, depth, camera
-        if self.grid == 'depth':
-            return color_on_depth_grid(image, camera, other, depth.shape), depth, other
-        return image, depth_on_color_grid(depth, other, camera, image.shape[:2]), camera
-
-
-def color_on_depth_grid(
-    image: np.ndarray, camera: np.ndarray, target: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """A colour picture as a camera with other intrinsics and the same centre would take it.
-
-    Args:
-        image: (H, W, 3) uint8.
-        camera: (3, 3) its intrinsics.
-        target: (3, 3) those wanted.
-        size: (H, W) wanted.
-
-    Returns:
-        (H', W', 3) uint8, black where the picture has nothing.
-    """
-    shrink = [min(1.0, target[k, k] / camera[k, k]) for k in (1, 0)]
-    small = [max(1, round(side * factor)) for side, factor in zip(image.shape, shrink)]
-    scale = np.diag([small[1] / image.shape[1], small[0] / image.shape[0], 1.0])
-    if tuple(small) != image.shape[:2]:
-        # averaged first: sampling a larger picture would alias
-        image = cv2.resize(image, small[::-1], None, 0, 0, cv2.INTER_AREA)
-    # OpenCV counts from the centre of the first pixel
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    matrix = np.linalg.inv(half) @ scale @ camera @ np.linalg.inv(target) @ half
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, matrix[:2], size[::-1], flags=flags)
-
-
-def depth_on_color_grid(
-    depth: np.ndarray, camera: np.ndarray, target: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """Depth at the pixels of a camera with other intrinsics and the same centre.
-
-    Args:
-        depth: (H, W).
-        camera: (3, 3) its intrinsics, without skew.
-        target: (3, 3) those wanted, without skew.
-        size: (H, W) wanted.
-
-    Returns:
-        (H', W') float32: the value of the nearest pixel, 0 outside. Nothing is interpolated.
-    """
-    index, inside = [], []
-    for axis, count, extent in ((1, size[0], depth.shape[0]), (0, size[1], depth.shape[1])):
-        ray = (np.arange(count) + 0.5 - target[axis, 2]) / target[axis, axis]
-        place = np.floor(ray * camera[axis, axis] + camera[axis, 2]).astype(np.int64)
-        inside.append((place >= 0) & (place < extent))
-        index.append(np.clip(place, 0, extent - 1))
-    found = depth[index[0][:, None], index[1]]
-    return np.where(inside[0][:, None] & inside[1], found, np.float32(0))
 
 
 @TRANSFORMS.register_module()
@@ -205,8 +148,7 @@ class LoadSceneCloud(BaseTransform):
     def transform(self, results: dict) -> dict:
         path = results['cloud_path']
         if path is None:
-            views = (results[key] for key in ('img', 'depth', 'intrinsics', 'extrinsics'))
-            points = fuse_frames(*views, voxel_size=self.voxel_size)
+            points = fuse_views(results['img'], loaded_views(results), self.voxel_size)
         else:
             points = read_scene_cloud(path, self.mesh_points, self.cache_dir)
             align = results['cloud_align']
@@ -322,10 +264,7 @@ class SampleCorrespondences(BaseTransform):
         self.min_valid = min_valid
 
     def transform(self, results: dict) -> dict:
-        views = [
-            View(*arrays)
-            for arrays in zip(results['depth'], results['intrinsics'], results['extrinsics'])
-        ]
+        views = loaded_views(results)
         # seeded from the global state, so that the run's seed decides
         rng = np.random.Generator(np.random.SFC64(np.random.randint(2**31)))
         places, valid = [], []
