@@ -1,20 +1,29 @@
 from .dense_point_transformer import DensePointTransformer
+from .espnet import ESPNetTeacher
+from .hub_teachers import OpenCLIPTeacher, TimmTeacher
 from .image_encoder import ImageEncoder, TimmBackbone
+from .image_teachers import BackboneTeacher, ImageTeacher, MobileNetV2Teacher
 from .lidar_encoders import LidarBEVEncoder
 from .mmdet3d_encoders import PointNet2Encoder, SparseUNetEncoder
 from .point_patch_embed import Patches, PointPatchEmbed, check_points, group_points
 from .point_transformer import PointTransformer
 
 __all__ = [
+    'BackboneTeacher',
     'DensePointTransformer',
+    'ESPNetTeacher',
     'ImageEncoder',
+    'ImageTeacher',
     'LidarBEVEncoder',
+    'MobileNetV2Teacher',
+    'OpenCLIPTeacher',
     'Patches',
     'PointNet2Encoder',
     'PointPatchEmbed',
     'PointTransformer',
     'SparseUNetEncoder',
     'TimmBackbone',
+    'TimmTeacher',
     'check_points',
     'group_points',
 ]
