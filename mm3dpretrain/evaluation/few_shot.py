@@ -20,7 +20,7 @@ from mm3dpretrain.apis.features import build_dataset, calibrate_batch_norm, isol
 from mm3dpretrain.registry import MODELS
 
 from .probe_runner import probe_once
-from .transfer import ARMS
+from .transfer import ARMS, markdown_table
 
 
 def fold_config(cfg: Config, way: int, shot: int, fold: int) -> Config:
@@ -162,7 +162,4 @@ def format_folds(table: Mapping[str, Mapping]) -> str:
             count = len(entry['difference']['values'])
             cells.append(f'{entry["difference"]["better"]} of {count} runs')
         rows.append([metric, *cells])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |' for row in rows]
-    lines.insert(1, '|' + '|'.join('-' * (w + 2) for w in widths) + '|')
-    return '\n'.join(lines)
+    return markdown_table(rows)

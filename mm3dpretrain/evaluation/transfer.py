@@ -126,6 +126,14 @@ def _cell(entry: Mapping, digits: int) -> str:
     return f'{mean:.{digits}f}' + ('' if np.isnan(std) else f' +- {std:.{digits}f}')
 
 
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns; the first of the ``rows`` is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |' for row in rows]
+    lines.insert(1, '|' + '|'.join('-' * (w + 2) for w in widths) + '|')
+    return '\n'.join(lines)
+
+
 def format_comparison(table: Mapping[str, Mapping]) -> str:
     """What :func:`compare_arms` returns as a Markdown table."""
     columns = ('scratch', 'pretrained', 'difference')
@@ -136,10 +144,7 @@ def format_comparison(table: Mapping[str, Mapping]) -> str:
         cells = [_cell(entry[column], digits) for column in columns]
         cells[2] = ('' if entry['difference']['mean'] < 0 else '+') + cells[2]
         rows.append((name, *cells, f'{entry["better"]} of {len(entry["seeds"])} seeds'))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |' for row in rows]
-    lines.insert(1, '|' + '|'.join('-' * (w + 2) for w in widths) + '|')
-    return '\n'.join(lines)
+    return markdown_table(rows)
 
 
 def mean_curves(
