@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from .points import paint_dots
+
 # the order of mmdet3d's ``corners``: which of the two values of each own axis a corner has
 _BITS = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 1], [0, 1, 0], [1, 0, 0], [1, 0, 1], [1, 1, 1],
                   [1, 1, 0]])  # fmt: skip
@@ -70,14 +72,8 @@ def view_from_above(
     if len(points):
         if colors is None:
             colors = _height_colors(-points[:, 1] if up == 'z' else points[:, 2])
-        pixels = np.floor(to_pixels(points)).astype(np.int64)
-        inside = ((pixels >= 0) & (pixels < size)).all(1)
-        pixels, colors = pixels[inside], colors[inside]
         # few points would hardly be seen as single pixels
-        width = 2 if len(points) < size * size / 8 else 1
-        for step in np.ndindex(width, width):
-            column, row = np.minimum(pixels + step, size - 1).T
-            picture[row, column] = colors
+        paint_dots(picture, to_pixels(points), colors, 2 if len(points) < size * size / 8 else 1)
     thickness = max(1, size // 400)
     for corners, color in boxes:
         for box in corners:

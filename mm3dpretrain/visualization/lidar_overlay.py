@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from .points import paint_dots
+
 # shares of the values that get the first and the last colour
 LOW, HIGH = 0.02, 0.98
 
@@ -149,17 +151,12 @@ def draw_birds_eye(
         extent = square_extent(points)
     x0, y0, x1, y1 = extent
     colors = scale_colors(points[:, 2] if values is None else values, low, high)
-    row = np.floor((x1 - points[:, 0]) / (x1 - x0) * size)
-    column = np.floor((y1 - points[:, 1]) / (y1 - y0) * size)
-    inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
+    scale = size / np.array([y1 - y0, x1 - x0])
+    uv = (np.array([y1, x1]) - points[:, 1::-1]) * scale
     # the highest point of a pixel is what one sees
-    order = np.flatnonzero(inside)[np.argsort(points[inside, 2], kind='stable')]
+    order = np.argsort(points[:, 2], kind='stable')
     # dots of few points are larger, or one would not see them
-    dot = 1 if len(points) > 4096 else 2
-    for i, j in np.ndindex(dot, dot):
-        down = np.minimum(row[order].astype(int) + i, size - 1)
-        right = np.minimum(column[order].astype(int) + j, size - 1)
-        picture[down, right] = colors[order]
+    paint_dots(picture, uv[order], colors[order], 1 if len(points) > 4096 else 2)
     sensor = (int(y1 / (y1 - y0) * size), int(x1 / (x1 - x0) * size))
     cv2.drawMarker(picture, sensor, (0, 0, 0), cv2.MARKER_CROSS, 7)
     return picture

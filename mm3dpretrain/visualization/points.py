@@ -46,6 +46,24 @@ def draw_points(
     return picture
 
 
+def paint_dots(picture: np.ndarray, uv: np.ndarray, colors: np.ndarray, width: int) -> None:
+    """Draw square dots into a picture, later ones over earlier ones.
+
+    Args:
+        picture: (H, W, 3) uint8, changed in place.
+        uv: (N, 2) positions in pixels, to the right and downwards; those outside are left out.
+        colors: (N, 3) uint8.
+        width: side of a dot in pixels; it reaches to the right of its point and below it.
+    """
+    last = np.array(picture.shape[1::-1]) - 1
+    pixels = np.floor(uv)
+    inside = ((pixels >= 0) & (pixels <= last)).all(1)
+    pixels, colors = pixels[inside].astype(np.int64), colors[inside]
+    for down, right in np.ndindex(width, width):
+        column, row = np.minimum(pixels + (right, down), last).T
+        picture[row, column] = colors
+
+
 def draw_mesh(
     vertices: np.ndarray,
     faces: np.ndarray,
