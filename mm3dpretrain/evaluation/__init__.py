@@ -8,6 +8,7 @@ from .metrics import ClassificationAccuracy
 from .part_seg_metric import PartSegMetric, parts_of_scores, shape_iou
 from .probe_runner import format_table, run_probe
 from .probes import knn_probe, linear_svm_probe, standardize, summarize
+from .view_metric import ViewConsistencyMetric
 from .voting import VotingAccuracy
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     'DepthMetric',
     'PartSegMetric',
     'PresentClassesIndoorMetric',
+    'ViewConsistencyMetric',
     'VotingAccuracy',
     'completion_scores',
     'd2_histogram',

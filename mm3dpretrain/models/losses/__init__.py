@@ -1,5 +1,7 @@
 from .chamfer import ChamferLoss
+from .coordinate import CoordinateLoss
 from .depth_render import DepthRenderLoss
+from .feature_transfer import FeatureTransferLoss
 from .gather import gather_features, sum_over_processes
 from .ntxent import InfoNCELoss, NTXentLoss
 from .point_info_nce import PointInfoNCELoss
@@ -7,7 +9,9 @@ from .sig_loss import SigLoss
 
 __all__ = [
     'ChamferLoss',
+    'CoordinateLoss',
     'DepthRenderLoss',
+    'FeatureTransferLoss',
     'InfoNCELoss',
     'NTXentLoss',
     'PointInfoNCELoss',

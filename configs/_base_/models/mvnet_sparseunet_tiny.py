@@ -1,0 +1,60 @@
+# Small: MVNet for a processor. Widths, heads, weights and the masking ratio are this toolbox's choice:
+# the paper's were not available.
+model = dict(
+    type='MVNet',
+    # the teacher's: x / 127.5 - 1
+    data_preprocessor=dict(type='PretrainDataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3),
+    point_encoder=dict(
+        type='SparseUNetEncoder',
+        voxel_size=0.05,
+        backbone=dict(
+            type='mmdet3d.MinkUNetBackbone',
+            in_channels=6,
+            num_stages=4,
+            base_channels=16,
+            encoder_channels=[16, 32, 64, 64],
+            encoder_blocks=[1, 1, 1, 1],
+            decoder_channels=[64, 64, 32, 32],
+            decoder_blocks=[1, 1, 1, 1],
+            block_type='basic',
+            sparseconv_backend='spconv',
+        ),
+        # two stages of the decoder: the coarse maps of the teacher learn from the first one
+        out_levels=[3, 4],
+    ),
+    teacher=dict(
+        type='BackboneTeacher',
+        backbone=dict(
+            type='mmdet.ResNet',
+            depth=18,
+            base_channels=16,
+            out_indices=(0, 1, 2),
+            num_stages=3,
+            strides=(1, 2, 2),
+            dilations=(1, 1, 1),
+            norm_cfg=dict(type='BN', requires_grad=True),
+            style='pytorch',
+        ),
+        # made by configs/mvnet/teacher_*_synthetic-rooms.py
+        weights='work_dirs/mvnet_teacher/epoch_8.pth',
+        prefix='backbone.',
+        levels=(0, 1, 2),
+        divisor=16,
+    ),
+    encoder_levels=(1, 1, 0),
+    transfer_loss=dict(type='FeatureTransferLoss', distance='cosine'),
+    match_head=dict(
+        type='CorrespondenceHead',
+        embed_dim=96,
+        num_heads=4,
+        encoder_depth=1,
+        decoder_depth=2,
+        grid=16,
+        loss=dict(type='CoordinateLoss', distance='l1'),
+    ),
+    match_stride=4,
+    projector=dict(type='PointProjector', tolerance=0.05),
+    loss_weights=dict(transfer=1.0, consistency=1.0),
+    mask_ratio=0.3,
+    mask_block=0.2,
+)
