@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_rank
 from torch import Tensor, nn
-from torch import distributed as torch_dist
 from torch.utils.checkpoint import checkpoint
 
 from mm3dpretrain.registry import MODELS
 
-from .gather import gather_features
+from .gather import count_rows, gather_rows
 
 
 @MODELS.register_module()
@@ -56,13 +55,20 @@ class PointInfoNCELoss(nn.Module):
         self.gather_distributed = gather_distributed
         self.chunk_size = chunk_size
 
-    def forward(self, query: Tensor, key: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        valid: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Loss and accuracies of corresponding rows.
 
         Args:
             query: (M, C) features, any length (normalised here).
             key: (M, C) their partners.
             valid: bool (M,); the other rows count neither as anchors nor as candidates.
+            scale: scalar to use for 1 / t, such as a parameter that is learned.
 
         Returns:
             ``loss``, a scalar, 0 but part of the graph where there is no row. Without gradient,
@@ -89,12 +95,14 @@ class PointInfoNCELoss(nn.Module):
         with torch.autocast(query.device.type, enabled=False):
             query = F.normalize(query.float(), dim=1)
             key = F.normalize(key.float(), dim=1)
-            counts = self._row_counts(query)
+            counts = count_rows(query, self.gather_distributed)
+            scale = 1 / self.temperature if scale is None else scale.float()
             first = sum(counts[: get_rank()]) if len(counts) > 1 else 0
             total = max(sum(counts), 1)
-            loss, rank = self._one_way(query, _gather_rows(key, counts), first)
+            loss, rank = self._one_way(query, gather_rows(key, counts), first, scale)
             if self.symmetric:
-                loss = (loss + self._one_way(key, _gather_rows(query, counts), first)[0]) / 2
+                back = self._one_way(key, gather_rows(query, counts), first, scale)[0]
+                loss = (loss + back) / 2
             # the mean over all rows once the processes' values are averaged
             loss = loss * (len(counts) / total)
         with torch.no_grad():
@@ -109,45 +117,37 @@ class PointInfoNCELoss(nn.Module):
             }
         return dict(loss=loss, candidates=loss.new_tensor(sum(counts)), **figures)
 
-    def _row_counts(self, rows: Tensor) -> list[int]:
-        """Rows of each process whose rows are candidates."""
-        if not self.gather_distributed or get_world_size() == 1:
-            return [len(rows)]
-        mine = torch.tensor([len(rows)], device=rows.device)
-        counts = [torch.empty_like(mine) for _ in range(get_world_size())]
-        torch_dist.all_gather(counts, mine)
-        return torch.cat(counts).tolist()
-
-    def _one_way(self, anchors: Tensor, candidates: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    def _one_way(
+        self, anchors: Tensor, candidates: Tensor, first: int, scale: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
         """Sum of the terms of all anchors, and how many candidates beat each one's partner."""
         if not len(anchors):
             # also here the backward pass must meet the other processes
-            nothing = 0 * (anchors.sum() + candidates.sum())
+            nothing = 0 * (anchors.sum() + candidates.sum() + scale)
             return nothing, torch.zeros(0, dtype=torch.long, device=anchors.device)
         target = torch.arange(len(anchors), device=anchors.device) + first
         if len(anchors) <= self.chunk_size:
-            return self._terms(anchors, candidates, target)
+            return self._terms(anchors, candidates, target, scale)
         loss, rank = 0, []
         for part, goal in zip(anchors.split(self.chunk_size), target.split(self.chunk_size)):
             value, place = checkpoint(
-                self._terms, part, candidates, goal, use_reentrant=False, preserve_rng_state=False
+                self._terms,
+                part,
+                candidates,
+                goal,
+                scale,
+                use_reentrant=False,
+                preserve_rng_state=False,
             )
             loss, rank = loss + value, [*rank, place]
         return loss, torch.cat(rank)
 
-    def _terms(self, anchors: Tensor, candidates: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        logits = anchors @ candidates.T / self.temperature
+    @staticmethod
+    def _terms(
+        anchors: Tensor, candidates: Tensor, target: Tensor, scale: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        logits = anchors @ candidates.T * scale
         with torch.no_grad():
             partner = logits.gather(1, target[:, None])
             rank = (logits >= partner).sum(1) - 1
         return F.cross_entropy(logits, target, reduction='sum'), rank
-
-
-def _gather_rows(rows: Tensor, counts: list[int]) -> Tensor:
-    """Rows of all processes in rank order, with gradient, also where their numbers differ."""
-    if len(counts) == 1:
-        return rows
-    size = max(max(counts), 1)
-    everything = gather_features(F.pad(rows, (0, 0, 0, size - len(rows))))
-    parts = [everything[r * size : r * size + count] for r, count in enumerate(counts)]
-    return torch.cat(parts)
