@@ -10,7 +10,7 @@ import numpy as np
 from ..registry import DATASETS
 from .base import PretrainDataset
 from .io import SampleError, missing_root_error
-from .kitti_infos import read_calibration
+from .kitti_pairs import calibrated_images
 from .samplers import seed_sample
 
 # fx = fy, cx, cy of the rectified colour cameras by date, from KITTI's calibration files
@@ -30,8 +30,6 @@ KITTI_SOURCE = (
     'cvlibs.net, raw data and data_depth_annotated; the lists are those of the BTS code, as the '
     'Monocular-Depth-Estimation-Toolbox uses them'
 )
-# what the sweep's way into the left colour camera needs
-CALIBRATION = ('P2', 'R0_rect', 'Tr_velo_to_cam')
 NYU_INTRINSICS = (518.8579, 519.4696, 325.5824, 253.7362)
 NYU_LAYOUT = """\
   <data_root>/<scene>/rgb_00045.jpg and sync_depth_00045.png (16 bits, millimetres), ...
@@ -340,19 +338,19 @@ class KittiLidarDepth(DepthDataset):
         folder = root / 'training'
         records = []
         for name in path.read_text().split():
-            calibration = read_calibration(folder / 'calib' / f'{name}.txt', CALIBRATION)
-            lidar2cam = calibration['R0_rect'] @ calibration['Tr_velo_to_cam']
             image = _first(folder, name, ('image_2/{}.png', 'image_2/{}.jpg'))
             # the points in the picture are all that is needed
             sweep = _first(folder, name, ('velodyne_reduced/{}.bin', 'velodyne/{}.bin'))
+            calib = folder / 'calib' / f'{name}.txt'
+            (camera,) = calibrated_images(calib, {'CAM2': str(image)})
             records.append(
                 dict(
                     sample_id=name,
-                    img_path=str(image),
+                    img_path=camera['img_path'],
                     lidar_path=str(sweep),
                     num_pts_feats=self.num_pts_feats,
-                    cam2img=calibration['P2'][:3, :3].tolist(),
-                    lidar2img=(calibration['P2'] @ lidar2cam).tolist(),
+                    cam2img=camera['cam2img'].tolist(),
+                    lidar2img=camera['lidar2img'].tolist(),
                 )
             )
         return records

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -119,14 +121,8 @@ class KittiPairs(BasePairs):
         """Add ``images`` from the frame's calibration file."""
         if 'images' in record:
             return record
-        path, pictures = record.pop('calib_path'), record.pop('img_paths')
-        names = [f'P{camera[-1]}' for camera in self.cameras]
-        matrices = read_calibration(path, (*names, 'R0_rect', 'Tr_velo_to_cam'))
-        lidar2cam = matrices['R0_rect'] @ matrices['Tr_velo_to_cam']
-        record['images'] = [
-            camera_record(picture, camera, matrices[name], lidar2cam)
-            for picture, camera, name in zip(pictures, self.cameras, names)
-        ]
+        pictures = dict(zip(self.cameras, record.pop('img_paths')))
+        record['images'] = calibrated_images(record.pop('calib_path'), pictures)
         return record
 
 
@@ -191,6 +187,25 @@ class KittiRawPairs(BasePairs):
             )
             for name in self.keep_complete(files, None)
         ]
+
+
+def calibrated_images(calib_path: str | os.PathLike, pictures: Mapping[str, str]) -> list[dict]:
+    """Entries of ``images`` of a frame of the object set, see :class:`~.pairs.BasePairs`.
+
+    Args:
+        calib_path: its calibration file.
+        pictures: camera ('CAM0' to 'CAM3') -> picture.
+
+    Raises:
+        SampleError: for a broken calibration file.
+    """
+    names = {camera: f'P{camera[-1]}' for camera in pictures}
+    matrices = read_calibration(calib_path, (*names.values(), 'R0_rect', 'Tr_velo_to_cam'))
+    lidar2cam = matrices['R0_rect'] @ matrices['Tr_velo_to_cam']
+    return [
+        camera_record(picture, camera, matrices[names[camera]], lidar2cam)
+        for camera, picture in pictures.items()
+    ]
 
 
 def read_raw_calibration(folder: Path) -> dict[str, np.ndarray]:
