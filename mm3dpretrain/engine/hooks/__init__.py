@@ -1,6 +1,7 @@
+from .freeze_hook import FreezePartsHook
 from .load_report_hook import LoadReportHook
 from .meta_hook import CheckpointMetaHook
 from .probe_hook import ProbeHook
 from .seed_hook import IterSeedHook
 
-__all__ = ['CheckpointMetaHook', 'IterSeedHook', 'LoadReportHook', 'ProbeHook']
+__all__ = ['CheckpointMetaHook', 'FreezePartsHook', 'IterSeedHook', 'LoadReportHook', 'ProbeHook']
