@@ -45,7 +45,8 @@ def check_pose(pose: np.ndarray, source: str) -> np.ndarray:
         source: what the message names.
 
     Returns:
-        (4, 4) float64.
+        (4, 4) float64 with the nearest exact rotation: files have rounded numbers, and whoever
+        takes the transpose for the inverse would be off by a tenth of a pixel.
 
     Raises:
         SampleError: for NaN or infinite values (ScanNet marks lost frames with -inf), or a matrix
@@ -63,7 +64,10 @@ def check_pose(pose: np.ndarray, source: str) -> np.ndarray:
         raise SampleError(
             f'{source}: the pose is no rigid motion (off by {off:.2g}): {pose.tolist()}'
         )
-    return pose
+    left, _, right = np.linalg.svd(rotation)
+    exact = np.eye(4)
+    exact[:3, :3], exact[:3, 3] = left @ right, pose[:3, 3]
+    return exact
 
 
 def check_intrinsics(matrix: np.ndarray, source: str, shift: float = 0.0) -> np.ndarray:

@@ -208,7 +208,7 @@ class RGBDFrames(BasePairs):
         names = super().select_frames([dict(scene=name) for name in self.list_scans()])
         for name in sorted(record['scene'] for record in names):
             try:
-                self.scans[name] = self._usable(name, self.read_scan(name))
+                self.scans[name] = self.prepare_scan(name, self.read_scan(name))
             except SampleError as error:
                 self._skip(name, str(error))
         overlap = measure_overlap(
@@ -241,8 +241,8 @@ class RGBDFrames(BasePairs):
         """All tuples: scans are chosen before their overlap is measured."""
         return records
 
-    def _usable(self, name: str, scan: Scan) -> Scan:
-        """The scan with the asked frames, poses read and turned upright."""
+    def prepare_scan(self, name: str, scan: Scan) -> Scan:
+        """The scan with the asked frames: ``pose`` gives way to ``cam2world``, turned upright."""
         for frame_id, reason in scan.problems.items():
             self._skip(f'{name}/{frame_id}', reason)
         kept = []
