@@ -1,6 +1,6 @@
 # Eight real frames of KITTI, learnt by heart: shows that pictures, points and calibration belong
 # together. Tested on the frames that it has seen, without augmentation; says nothing of others.
-_base_ = ['./simipu_r18-pointnet2msg-tiny_1xb2-40e_kitti-raw-seq.py']
+_base_ = ['./simipu_r18-pillars-tiny_1xb2-16e_synthetic-streets.py']
 
 data = '{{$MM3D_DATA:../shared/data}}/kitti_mini'
 picture = dict(type='ResizePictures', size=(192, 640), keep_ratio=False)
@@ -17,7 +17,7 @@ test_dataloader = dict(
 )
 
 param_scheduler = _base_.param_scheduler
-param_scheduler['point'][1].update(end=400)
-param_scheduler['image'][1].update(end=400)
-train_cfg = dict(max_epochs=400)
+param_scheduler['point'][1].update(end=300)
+param_scheduler['image'][1].update(end=300)
+train_cfg = dict(max_epochs=300)
 default_hooks = dict(checkpoint=dict(interval=50, max_keep_ckpts=2))
