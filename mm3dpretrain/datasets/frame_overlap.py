@@ -18,6 +18,7 @@ from .worker_pool import Progress, default_workers, one_line, run_jobs
 # Raise it when a change alters what is measured: older caches are then made again.
 OVERLAP_VERSION = 1
 ROWS = 16  # frames that one job measures against all others of its scan
+SMALL = 1000  # pairs that are measured without other processes, whose start takes longer
 HOURS = 24 * 3600.0
 
 
@@ -215,6 +216,11 @@ def measure_overlap(
 
 
 def _measure_all(scans, keys, paths, settings, workers) -> None:
+    total = sum(len(frames) ** 2 for frames in scans.values())
+    if total <= SMALL:
+        for name, frames in scans.items():
+            _write(paths[name], scan_overlap(frames, settings))
+        return
     jobs, parts = [], {}
     for name, frames in scans.items():
         starts = range(0, len(frames), ROWS)
@@ -223,7 +229,6 @@ def _measure_all(scans, keys, paths, settings, workers) -> None:
             _Job(keys[name], frames, settings, start, min(start + ROWS, len(frames)))
             for start in starts
         ]
-    total = sum(len(frames) ** 2 for frames in scans.values())
     progress, done = Progress(total), 0
     workers = max(1, min(workers or default_workers(), len(jobs)))
     for outcome in run_jobs(_measure, jobs, workers, timeout=HOURS, max_memory=16.0):
@@ -234,16 +239,20 @@ def _measure_all(scans, keys, paths, settings, workers) -> None:
         rows[job.start], broken = outcome.value
         if len(rows) == count:
             share = np.concatenate([rows[start] for start in sorted(rows)])
-            with atomic_path(paths[name]) as temporary:
-                np.savez_compressed(
-                    temporary,
-                    share=share,
-                    broken=np.array(list(broken), np.int64),
-                    reasons=np.array(list(broken.values()), np.str_),
-                )
+            _write(paths[name], ScanOverlap(share, broken))
             del parts[job.key]
         done += (job.stop - job.start) * len(job.frames)
         progress.update(done)
+
+
+def _write(path: Path, overlap: ScanOverlap) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            share=overlap.share,
+            broken=np.array(list(overlap.broken), np.int64),
+            reasons=np.array(list(overlap.broken.values()), np.str_),
+        )
 
 
 def _read(path: Path) -> ScanOverlap | None:

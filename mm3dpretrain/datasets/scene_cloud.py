@@ -24,7 +24,8 @@ def read_scene_cloud(
 
     Args:
         path: ``.bin`` float32 (N, 6) and ``.npy`` (N, >= 3): x, y, z and R, G, B in [0, 255], as
-            mmdet3d's ScanNet files; ``.npz`` with ``points`` and maybe ``rgb``; a mesh.
+            mmdet3d's ScanNet files; ``.npz`` with ``xyz`` and ``rgb`` of ``render_views.py``; a
+            mesh.
         num_points: drawn from a mesh.
         cache_dir: where those are kept, see :func:`~mm3dpretrain.datasets.mesh_io.read_cloud`.
 
@@ -48,11 +49,10 @@ def read_scene_cloud(
     elif suffix in MESH_SUFFIXES:
         cloud = read_cloud(path, num_points, cache_dir=cache_dir)
         points, colors = cloud['points'], cloud.get('rgb')
+    elif suffix == '.npz':
+        points, colors = read_npy(path, 'xyz'), read_npy(path, 'rgb')
     else:
-        points = np.asarray(read_npy(path, 'points' if suffix == '.npz' else None))
-        if suffix == '.npz':
-            with np.load(path, allow_pickle=False) as arrays:
-                colors = arrays['rgb'] if 'rgb' in arrays.files else None
+        points = read_npy(path)
     points = check_cloud(points, path)
     if colors is None and points.shape[1] >= 6:
         colors = points[:, 3:6]

@@ -93,6 +93,7 @@ def test_cache(tmp_path, monkeypatch):
     write_exported(tmp_path, num=5, shift=0.5)
     frames = frames_of(tmp_path)
     monkeypatch.setattr(module, 'ROWS', 2)
+    monkeypatch.setattr(module, 'SMALL', 0)
     cache = tmp_path / 'cache'
     scans = {'a': frames, 'b': frames[:3]}
     first = measure_overlap(scans, SETTINGS, cache, workers=2)
@@ -112,6 +113,9 @@ def test_cache(tmp_path, monkeypatch):
     with pytest.raises(AssertionError, match='measured again'):
         measure_overlap({'a': moved}, SETTINGS, cache)
     monkeypatch.undo()
+    # little is measured here, and is the same
+    own = measure_overlap(scans, SETTINGS, tmp_path / 'own')
+    np.testing.assert_array_equal(own['a'].share, first['a'].share)
     # a file that is broken, or was removed, is made again
     files = sorted(cache.glob('overlap-*.npz'))
     files[0].write_bytes(b'')

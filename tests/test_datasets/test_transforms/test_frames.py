@@ -201,7 +201,7 @@ def test_cloud_of_a_file(record, tmp_path):
     align[:3, 3] = 1, 2, 3
     cloud.tofile(tmp_path / 'a.bin')
     np.save(tmp_path / 'a.npy', cloud)
-    np.savez(tmp_path / 'a.npz', points=cloud[:, :3], rgb=np.rint(cloud[:, 3:]).astype(np.uint8))
+    np.savez(tmp_path / 'a.npz', xyz=cloud[:, :3], rgb=np.rint(cloud[:, 3:]).astype(np.uint8))
     for name in ('a.bin', 'a.npy', 'a.npz'):
         results = dict(record(), cloud_path=str(tmp_path / name), cloud_align=align)
         points = LoadSceneCloud()(results)['points']
