@@ -1,0 +1,3 @@
+# As _dec of all labels, with the labels of every 10th of the 100 training rooms.
+_base_ = ['./minkunet-tiny_1xb2-6e_synthetic-rooms-seg_dec.py']
+train_dataloader = dict(dataset=dict(scene_idxs=list(range(0, 100, 10)) * 10))
