@@ -6,6 +6,7 @@ from .part_segmentor import PartSegHead, PartSegmentor
 from .point_classifier import ClassificationHead, PointClassifier
 from .point_task import PointTask
 from .point_transformer_backbone import PointTransformerBackbone
+from .sparse_voxel_backbone import SparseVoxelBackbone
 
 __all__ = [
     'ClassificationHead',
@@ -19,5 +20,6 @@ __all__ = [
     'PointCompletion',
     'PointTask',
     'PointTransformerBackbone',
+    'SparseVoxelBackbone',
     'TransformerUpsampler',
 ]

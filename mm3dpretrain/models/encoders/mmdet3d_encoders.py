@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.model import BaseModule
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mm3dpretrain.registry import MODELS
@@ -33,8 +34,10 @@ class _Mmdet3dEncoder(BaseModule):
         from mm3dpretrain.compat import require
 
         require('mmdet3d', 'mmdet3d', f'{backbone.get("type")} is one of its backbones')
-        # some backbones write into the lists of their config
-        self.backbone = MODELS.build(copy.deepcopy(dict(backbone)))
+        # MinkUNetBackbone is registered with MMEngine: 'mmdet3d.' finds it from other scopes only
+        with DefaultScope.overwrite_default_scope('mm3dpretrain'):
+            # some backbones write into the lists of their config
+            self.backbone = MODELS.build(copy.deepcopy(dict(backbone)))
 
     def _choose_levels(self, out_levels: Sequence[int], widths: Sequence[int]) -> None:
         """Keep the levels that are asked for and their widths, coarse to fine.
@@ -231,14 +234,20 @@ class SparseUNetEncoder(_Mmdet3dEncoder):
         check_points(points, self.in_channels, 1)
         features, coors, owner = self._voxels(points)
         xyz, shape = points[..., :3], points.shape[:2]
-        levels = []
         with self._listening() as tensors:
             local = self.backbone(features, coors)[owner].unflatten(0, shape)
-        for level, tensor in zip(self.out_levels, tensors):
-            place = _places(coors, tensor.indices, self.stride(level))
-            levels.append((xyz, tensor.features[place][owner].unflatten(0, shape)))
         outputs = {'global': self._pool(local), 'local': local, 'xyz': xyz}
-        return {**outputs, 'levels': levels} if levels else outputs
+        if self.out_levels:
+            outputs['levels'] = [
+                (xyz, tensor.features[place[owner]].unflatten(0, shape))
+                for tensor, place in self._placed(coors, tensors)
+            ]
+        return outputs
+
+    def _placed(self, coors: Tensor, tensors: list) -> Iterator[tuple]:
+        """Each level's sparse tensor, and the row in it of every voxel (V,) of the input."""
+        for level, tensor in zip(self.out_levels, tensors):
+            yield tensor, _places(coors, tensor.indices, self.stride(level))
 
     @contextmanager
     def _listening(self) -> Iterator[list]:
