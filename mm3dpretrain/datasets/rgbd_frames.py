@@ -13,7 +13,13 @@ from mmengine.dataset import BaseDataset, force_full_init
 
 from .caching import cache_name
 from .frame_files import DEPTH_RANGE, check_intrinsics, check_pose, read_matrix, upright
-from .frame_overlap import OverlapSettings, choose_tuples, measure_overlap, overlap_key
+from .frame_overlap import (
+    OverlapSettings,
+    choose_tuples,
+    measure_overlap,
+    overlap_key,
+    pair_overlap,
+)
 from .io import SampleError
 from .pairs import BasePairs
 from .samplers import mix_seed
@@ -59,6 +65,7 @@ class RGBDFrames(BasePairs):
       (value of one metre), ``cam2world`` (4, 4) float64, OpenCV axes, ``cam2img`` (3, 3) float64
       of the colour picture as stored and, where the depth camera is another one,
       ``depth_cam2img`` (3, 3) of the depth picture; pixel centres are at j + 0.5;
+    - ``overlap``: list of V / 2 floats, that of each pair of partners;
     - ``cloud_path`` or None (then the cloud is fused from the frames of the tuple) and
       ``cloud_align`` (4, 4), which takes that file's points to the world of the poses;
     - ``gravity_axis`` 'z': the world is turned so that gravity is along -z. Metres, unless the
@@ -233,7 +240,15 @@ class RGBDFrames(BasePairs):
             )
             if not tuples:
                 alone.append(name)
-            records += [dict(scene=name, views=views) for views in tuples]
+            share = pair_overlap(found.share)
+            records += [
+                dict(
+                    scene=name,
+                    views=views,
+                    overlap=[float(share[p]) for p in zip(views[::2], views[1::2])],
+                )
+                for views in tuples
+            ]
         self._report(records, used, alone)
         return records
 

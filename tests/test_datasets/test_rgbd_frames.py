@@ -81,6 +81,7 @@ def test_scannet(tmp_path, build):
     dataset = build(ScanNetFrames)
     record = dataset.get_data_info(0)
     assert record['sample_id'] == 'scene0000_00/0-1' and record['scene'] == 'scene0000_00'
+    assert len(record['overlap']) == 1 and 0.3 <= record['overlap'][0] < 0.9
     assert record['cloud_path'] is None and record['gravity_axis'] == 'z'
     assert set(record['frames'][0]) == {
         'frame_id', 'img_path', 'depth_path', 'depth_scale', 'cam2world', 'cam2img',
@@ -128,11 +129,15 @@ def test_choice_of_frames_and_tuples(tmp_path, build):
     assert len(build(ScanNetFrames, max_tuples=2)) == 2
     four = build(ScanNetFrames, num_views=4)
     record = four.get_data_info(0)
-    assert len(record['frames']) == 4
+    assert len(record['frames']) == 4 and len(record['overlap']) == 2
     inputs = four[0]['inputs']
     assert inputs['img'].shape[0] == 4 and inputs['query_valid'].all()
     single = build(ScanNetFrames, num_views=1, pipeline=[])
-    assert len(single) == 8 and single[3]['sample_id'] == 'scene0000_00/3'
+    assert (
+        len(single) == 8
+        and single[3]['overlap'] == []
+        and single[3]['sample_id'] == 'scene0000_00/3'
+    )
     strict = build(ScanNetFrames, min_overlap=0.6)
     assert 0 < len(strict) < len(build(ScanNetFrames))
 
