@@ -1,0 +1,3 @@
+# As _scratch of all labels, with the boxes of every 20th of the 1,201 training scenes.
+_base_ = ['./sparsebox_minkunet34_8xb4-12e_scannet_scratch.py']
+train_dataloader = dict(dataset=dict(times=100, dataset=dict(indices=list(range(0, 1201, 20)))))

@@ -1,0 +1,3 @@
+# As _scratch of all labels, with the boxes of every 5th of the 1,201 training scenes.
+_base_ = ['./votenet_pointnet2_8xb8-36e_scannet_scratch.py']
+train_dataloader = dict(dataset=dict(times=25, dataset=dict(indices=list(range(0, 1201, 5)))))

@@ -1,0 +1,7 @@
+# As pointtransformer_1xb16-300e_shapenetpart_lin, started from MVNet on shapes.
+_base_ = './pointtransformer_1xb16-300e_shapenetpart_lin.py'
+model = dict(
+    backbone=dict(
+        init_cfg=dict(checkpoint='work_dirs/mvnet_pointtransformer_8xb16-100e_shapes/epoch_100.pth')
+    ),
+)
