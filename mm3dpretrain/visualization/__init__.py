@@ -1,4 +1,5 @@
 from .contact_sheet import color_depth, contact_sheet, over_white, render_sheet
+from .correspondences import correspondence_sheet, draw_matches, feature_pictures
 from .embedding_map import draw_embedding, embed_2d
 from .feature_colors import pca_colors, point_features
 from .lidar_overlay import draw_birds_eye, draw_lidar_overlay, scale_colors
@@ -18,14 +19,17 @@ __all__ = [
     'bounding_sphere',
     'color_depth',
     'contact_sheet',
+    'correspondence_sheet',
     'draw_birds_eye',
     'draw_curves',
     'draw_embedding',
     'draw_lidar_overlay',
+    'draw_matches',
     'draw_mesh',
     'draw_points',
     'draw_reconstructions',
     'embed_2d',
+    'feature_pictures',
     'mesh_item',
     'over_white',
     'pca_colors',
