@@ -2,8 +2,8 @@
 
 From top to bottom: the pictures; the 3D features projected into them and brought to the teacher's
 space; the teacher's own features, one colour for one feature; and lines from pixels of the first
-view to where the model finds them in the second one. Lines are dark where the answer is right and
-yellow from 20 pixels of error on; circles mark the truth.
+view to where the model finds them in the second one. Lines are blue where the answer is right and
+red from 20 pixels of error on; circles mark the truth.
 
     python tools/visualization/visualize_correspondences.py CHECKPOINT
     python tools/visualization/visualize_correspondences.py CHECKPOINT --level 2 --index 0 40 80
