@@ -7,8 +7,11 @@ from .lidar_encoders import LidarBEVEncoder
 from .mmdet3d_encoders import PointNet2Encoder, SparseUNetEncoder
 from .point_patch_embed import Patches, PointPatchEmbed, check_points, group_points
 from .point_transformer import PointTransformer
+from .ppat import PPAT
+from .uni3d import Uni3DViT
 
 __all__ = [
+    'PPAT',
     'BackboneTeacher',
     'DensePointTransformer',
     'ESPNetTeacher',
@@ -24,6 +27,7 @@ __all__ = [
     'SparseUNetEncoder',
     'TimmBackbone',
     'TimmTeacher',
+    'Uni3DViT',
     'check_points',
     'group_points',
 ]

@@ -48,7 +48,7 @@ class MultiModalAlignmentLoss(nn.Module):
         learnable: bool = True,
         max_scale: float = 100.0,
         gather_distributed: bool = True,
-        chunk_size: int = 1024,
+        chunk_size: int = 256,
     ) -> None:
         super().__init__()
         weights = dict(image=1.0, text=1.0) if weights is None else weights

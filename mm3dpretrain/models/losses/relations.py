@@ -209,7 +209,7 @@ class RelationLoss(nn.Module):
         relation: dict | None = None,
         divergence: dict | None = None,
         gather_distributed: bool = True,
-        chunk_size: int = 512,
+        chunk_size: int = 128,
     ) -> None:
         super().__init__()
         self.relation = MODELS.build(relation or dict(type='NormalizedSimilarity'))

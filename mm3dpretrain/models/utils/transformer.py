@@ -45,12 +45,17 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, dim) to (B, N, dim)."""
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(B, N, dim) to (B, N, dim).
+
+        Args:
+            x: tokens.
+            bias: added to the scaled products of query and key, broadcast to (B, heads, N, N).
+        """
         batch, length, dim = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.num_heads, dim // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        x = F.scaled_dot_product_attention(query, key, value)
+        x = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.proj(x.transpose(1, 2).reshape(batch, length, dim))
 
 
@@ -93,9 +98,9 @@ class TransformerBlock(nn.Module):
         self.mlp = FeedForward(dim, int(dim * mlp_ratio))
         self.drop_path_rate = float(drop_path_rate)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, dim) to (B, N, dim)."""
-        x = x + drop_path(self.attn(self.norm1(x)), self.drop_path_rate, self.training)
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(B, N, dim) to (B, N, dim); ``bias`` as in :class:`SelfAttention`."""
+        x = x + drop_path(self.attn(self.norm1(x), bias), self.drop_path_rate, self.training)
         return x + drop_path(self.mlp(self.norm2(x)), self.drop_path_rate, self.training)
 
 
