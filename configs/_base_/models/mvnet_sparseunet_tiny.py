@@ -1,5 +1,5 @@
-# Small: MVNet for a processor. Widths, heads, weights and the masking ratio are this toolbox's choice:
-# the paper's were not available.
+# Small: MVNet for a processor. Widths, heads, weights and the masking ratio are this toolbox's
+# choice: the paper's were not available.
 model = dict(
     type='MVNet',
     # the teacher's: x / 127.5 - 1

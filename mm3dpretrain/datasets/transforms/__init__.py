@@ -42,6 +42,7 @@ from .pairs import (
     ResizePictures,
 )
 from .points import JitterPoints, NormalizePoints, RandomRotate, RandomScaleShift, SamplePoints
+from .teacher import LoadTeacherFeatures, PickView
 from .voting import VoteCopies
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     'LoadPictures',
     'LoadPoints',
     'LoadSceneCloud',
+    'LoadTeacherFeatures',
     'LoadView',
     'NYUCrop',
     'NormalizePoints',
@@ -69,6 +71,7 @@ __all__ = [
     'PackFrames',
     'PackPairs',
     'PackTriplets',
+    'PickView',
     'PointsInPicture',
     'PointsInRange',
     'RandomCropDepth',

@@ -60,9 +60,7 @@ class TimmTeacher(ImageTeacher):
         self.model_args = dict(model_args or {})
         if 'vit' in model_name:
             self.model_args.setdefault('dynamic_img_size', True)
-        network = timm.create_model(
-            model_name, pretrained=False, num_classes=0, **self.model_args
-        ).eval()
+        network = timm.create_model(model_name, pretrained=False, num_classes=0, **self.model_args)
         infos = getattr(network, 'feature_info', None)
         infos = getattr(infos, 'info', infos)
         if not infos or not hasattr(network, 'forward_intermediates'):

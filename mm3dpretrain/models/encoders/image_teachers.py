@@ -19,7 +19,6 @@ from mm3dpretrain.compat import require
 from mm3dpretrain.registry import MODELS
 
 
-
 class ImageTeacher(BaseModule):
     """A frozen network from pictures to maps.
 
@@ -57,7 +56,8 @@ class ImageTeacher(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         # not through __setattr__: see the class
-        self.__dict__['network'] = network.requires_grad_(False).eval()
+        self.__dict__['network'] = network
+        self._freeze()
         self.weights = weights
         self.out_channels = tuple(out_channels)
         self.strides = tuple(strides)
@@ -113,8 +113,12 @@ class ImageTeacher(BaseModule):
         """Read the weights unless that was done."""
         if not self._loaded:
             self.load()
-            self.network.requires_grad_(False).eval()
+            self._freeze()
             self._loaded = True
+
+    def _freeze(self) -> None:
+        self.network.requires_grad_(False)
+        self.network.eval()
 
     @cached_property
     def identity(self) -> str:
@@ -220,7 +224,8 @@ class BackboneTeacher(ImageTeacher):
         if dot and MODELS.get(backbone['type']) is None:
             # the registry alone would only say that it does not know the name
             require(f'{scope}.models', why=f'the teacher {backbone["type"]!r}')
-        network = MODELS.build(dict(backbone)).eval()
+        network = MODELS.build(dict(backbone))
+        network.eval()  # not every backbone returns itself
         with torch.no_grad():
             found = _as_maps(network(torch.zeros(1, 3, *probe_size)))
         if any(not -len(found) <= level < len(found) for level in levels):

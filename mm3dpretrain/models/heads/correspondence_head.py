@@ -24,7 +24,8 @@ class CorrespondenceHead(BaseModule):
     side by side. A query, its sinusoidal position and the feature projected to it, asks all tokens
     of both views in each layer of the decoder; queries do not see each other. Its coordinates are
     read out as the mean position of the partner's tokens, weighted by a last attention, plus an
-    offset from an MLP; with uniform attention and no offset that is the middle of the picture.
+    offset by an MLP from what the attention found; with uniform attention and no offset that is the
+    middle of the picture.
 
     Args:
         in_channels: C of the feature maps.
@@ -60,20 +61,24 @@ class CorrespondenceHead(BaseModule):
             )
         self.grid = grid
         self.embed_dim = embed_dim
-        self.token_embed = nn.Linear(in_channels, embed_dim)
-        self.query_embed = nn.Linear(in_channels, embed_dim)
+        # one for tokens and queries: what looks alike lies together from the first step on
+        self.embed = nn.Sequential(nn.Linear(in_channels, embed_dim), nn.LayerNorm(embed_dim))
         #: added to the positions in the own and in the partner view, and to cells without points
         self.side = nn.Parameter(torch.zeros(2, embed_dim))
         self.empty = nn.Parameter(torch.zeros(embed_dim))
         nn.init.trunc_normal_(self.side, std=0.02)
         self.encoder = TransformerBlocks(embed_dim, encoder_depth, num_heads, mlp_ratio)
+        for layer in self.encoder.layers:
+            # begins as the identity: equal features lead to each other from the first step on
+            for last in (layer.attn.proj, layer.mlp.fc2):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
         self.norm = nn.LayerNorm(embed_dim)
         self.decoder = nn.ModuleList(
             _DecoderLayer(embed_dim, num_heads, mlp_ratio) for _ in range(decoder_depth)
         )
         self.readout = nn.LayerNorm(embed_dim)
-        self.pointer_query = nn.Linear(embed_dim, embed_dim)
-        self.pointer_key = nn.Linear(embed_dim, embed_dim)
+        self.pointer = nn.Linear(embed_dim, embed_dim)
         self.offset = nn.Sequential(
             nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, 2)
         )
@@ -134,26 +139,27 @@ class CorrespondenceHead(BaseModule):
             raise ValueError(f'views come in pairs, got {views[1]} of them')
         positions = sinusoid(_centers(self.grid, maps), self.embed_dim)
         tokens, seen = pool_maps(maps, mask, self.grid)
-        tokens = torch.where(seen[..., None], self.token_embed(tokens), self.empty)
+        tokens = torch.where(seen[..., None], self.embed(tokens), self.empty)
         both = torch.cat([tokens, partner(tokens)], dim=2).flatten(0, 1)
         place = torch.cat([positions + self.side[0], positions + self.side[1]])
         memory = self.encoder(both, place.expand(len(both), -1, -1))[0]
         memory = self.norm(memory) + place
 
         own, found = sample_cells(maps, mask, queries)
-        x = self.query_embed(own) * found[..., None] + sinusoid(queries, self.embed_dim)
+        x = self.embed(own) * found[..., None] + sinusoid(queries, self.embed_dim)
         x = (x + self.side[0]).flatten(0, 1)
         for layer in self.decoder:
             x = layer(x, memory)
         x = self.readout(x)
         there = memory[:, self.grid**2 :]
         weight = self._point(x, there, partner(seen).flatten(0, 1))
-        where = weight @ _centers(self.grid, maps) + self.offset(x)
+        # what the query finds there tells how far from the middle of the tokens its place is
+        where = weight @ _centers(self.grid, maps) + self.offset(x + weight @ there)
         return where.unflatten(0, views).to(queries.dtype)
 
     def _point(self, x: Tensor, there: Tensor, seen: Tensor) -> Tensor:
         """Attention (P, Q, grid^2) from queries to the partner's tokens, where it has points."""
-        logits = self.pointer_query(x) @ self.pointer_key(there).mT / math.sqrt(self.embed_dim)
+        logits = self.pointer(x) @ self.pointer(there).mT / math.sqrt(self.embed_dim)
         # a view without any point keeps all of its cells
         blocked = ~seen & seen.any(1, keepdim=True)
         return logits.masked_fill(blocked[:, None], float('-inf')).softmax(-1)

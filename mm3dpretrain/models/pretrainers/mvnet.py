@@ -203,7 +203,7 @@ class MVNet(BasePretrainer):
         wanted = {None: (out['xyz'], out['local'])}
         if 'transfer' in self.weights:
             wanted |= {k: out['levels'][k] for k in self.encoder_levels if k is not None}
-        return {k: carry_features(points[..., :3], *level) for k, level in wanted.items()}
+        return dict(zip(wanted, carry_features(points[..., :3], list(wanted.values()))))
 
     def _teacher_views(self, inputs, data_samples, features, views) -> list[TeacherView]:
         covered = self.teacher.padded_size(*views.image_size)

@@ -29,14 +29,18 @@ def drop_points(points: Tensor, ratio: float, block_size: float | None = None) -
     dropped = int(ratio * num)
     if not dropped:
         return points
-    noise = torch.rand(batch, num, device=points.device)
+    noise = torch.rand(batch, num, dtype=torch.float64, device=points.device)
     if block_size is not None:
         cell = torch.floor(points[..., :3] / block_size).long()
-        sample = torch.arange(batch, device=points.device).view(-1, 1, 1).expand(-1, num, 1)
-        key = torch.cat([sample, cell], dim=-1).flatten(0, 1)
-        block = key.unique(dim=0, return_inverse=True)[1]
+        cell = cell - cell.amin(dim=(0, 1))
+        size = cell.amax(dim=(0, 1)) + 1
+        # one number a cube and sample: finding equal numbers is faster than equal rows
+        key = torch.arange(batch, device=points.device)[:, None]
+        for axis in range(3):
+            key = key * size[axis] + cell[..., axis]
+        block = key.unique(return_inverse=True)[1]
         # all points of a cube have its number, and their own one decides between them
         of_block = torch.randperm(int(block.max()) + 1, device=points.device)
-        noise = noise + of_block[block].view(batch, num)
-    kept = noise.double().argsort(dim=1)[:, dropped:].sort(dim=1).values
+        noise = noise + of_block[block]
+    kept = noise.argsort(dim=1)[:, dropped:].sort(dim=1).values
     return points.gather(1, kept[..., None].expand(-1, -1, points.shape[-1]))

@@ -70,15 +70,32 @@ def project_points(inputs: Mapping[str, Tensor], projector: PointProjector) -> P
         return ProjectedPoints(*projector.visible(xyz, cameras, inputs['depth']), size)
 
 
-def carry_features(target: Tensor, source: Tensor, features: Tensor) -> Tensor:
-    """Features (B, M, C) of source points (B, M, 3) at target points (B, N, 3).
+def carry_features(target: Tensor, levels: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, ...]:
+    """Features of the levels of an encoder at given points.
 
-    Those of the points themselves if both are the same, else interpolated between the three
+    Those of the points themselves where both are the same, else interpolated between the three
     nearest ones.
+
+    Args:
+        target: (B, N, 3).
+        levels: (xyz (B, M_l, 3), features (B, M_l, C_l)) of each.
+
+    Returns:
+        (B, N, C_l) of each level.
     """
-    if source.shape == target.shape and torch.equal(source, target):
-        return features
-    return interpolate_features(target.contiguous(), source.contiguous(), features)
+    found: list[Tensor | None] = [None] * len(levels)
+    for k, (source, features) in enumerate(levels):
+        if found[k] is not None:
+            continue
+        # levels that share their points share the search for neighbours
+        same = [j for j in range(k, len(levels)) if levels[j][0] is source]
+        features = torch.cat([levels[j][1] for j in same], dim=-1)
+        if source.shape != target.shape or not torch.equal(source, target):
+            features = interpolate_features(target.contiguous(), source.contiguous(), features)
+        parts = features.split([levels[j][1].shape[-1] for j in same], dim=-1)
+        for j, part in zip(same, parts):
+            found[j] = part
+    return tuple(found)
 
 
 class TeacherView(NamedTuple):
