@@ -224,7 +224,7 @@ def _measure_all(scans, keys, paths, settings, workers) -> None:
     jobs, parts = [], {}
     for name, frames in scans.items():
         starts = range(0, len(frames), ROWS)
-        parts[keys[name]] = [name, len(starts), {}, {}]
+        parts[keys[name]] = name, len(starts), {}
         jobs += [
             _Job(keys[name], frames, settings, start, min(start + ROWS, len(frames)))
             for start in starts
@@ -235,7 +235,7 @@ def _measure_all(scans, keys, paths, settings, workers) -> None:
         job = outcome.job
         if outcome.error is not None:
             raise RuntimeError(f'overlap of {parts[job.key][0]}: {outcome.error}')
-        name, count, rows, _ = parts[job.key]
+        name, count, rows = parts[job.key]
         rows[job.start], broken = outcome.value
         if len(rows) == count:
             share = np.concatenate([rows[start] for start in sorted(rows)])

