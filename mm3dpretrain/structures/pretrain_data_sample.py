@@ -16,7 +16,8 @@ class PretrainDataSample(BaseDataElement):
     - ``gt_part``: int64 tensor (N,), part of every point.
     - ``gt_points``: float32 tensor (M, 3), the complete cloud where ``points`` is a partial one.
     - ``cameras``: :class:`~mm3dpretrain.structures.Cameras` with B = 1, one per image view.
-    - ``feat_global`` (C,), ``feat_local`` (G, C), ``feat_xyz`` (G, 3): what ``predict`` found.
+    - ``feat_global`` (C,), ``feat_local`` (G, C), ``feat_xyz`` (G, 3), ``feat_embed`` (D,): what
+      ``predict`` found.
     - ``pred_label`` int64 (1,), ``pred_score`` (num_classes,): classification.
     - ``pred_part_score`` (N, num_parts): part segmentation; ``pred_points`` (M, 3): completion.
     - ``gt_depth``, ``pred_depth`` (H, W): metres along z, 0 where nothing was measured.

@@ -43,6 +43,9 @@ class CrossRelationLoss(RelationLoss):
         ValueError: for unknown terms, and see there.
     """
 
+    #: modalities that the terms read
+    teachers = ('image', 'text')
+
     def __init__(self, terms: Sequence[str] = ('text', 'image'), **kwargs) -> None:
         super().__init__(**kwargs)
         unknown = [term for term in terms if term not in TERMS]
@@ -70,7 +73,7 @@ class CrossRelationLoss(RelationLoss):
             ValueError: for shapes that do not fit.
         """
         with torch.autocast(points.device.type, enabled=False):
-            features = {name: teachers[name].detach() for name in ('image', 'text')}
+            features = {name: teachers[name].detach() for name in self.teachers}
             valid = {name: mask for name, mask in (valid or {}).items() if name in features}
             batch = GlobalBatch(dict(points=points, **features), valid, self.gather_distributed)
             subset = batch.subset(('points', 'image', 'text'))

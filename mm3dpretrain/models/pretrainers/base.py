@@ -66,7 +66,7 @@ class BasePretrainer(BaseModel):
 
         Returns:
             ``global`` (B, C) and, where the encoder has them, ``local`` (B, G, C') and ``xyz``
-            (B, G, 3).
+            (B, G, 3); ``embed`` (B, D) where the method has a space of shapes, images and texts.
         """
 
     @abstractmethod
@@ -88,6 +88,7 @@ class BasePretrainer(BaseModel):
                 ('global', 'feat_global'),
                 ('local', 'feat_local'),
                 ('xyz', 'feat_xyz'),
+                ('embed', 'feat_embed'),
             ):
                 if feats.get(key) is not None:
                     sample.set_data({name: feats[key][index]})
