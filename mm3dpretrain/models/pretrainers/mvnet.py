@@ -37,8 +37,9 @@ class MVNet(BasePretrainer):
     the heads g and h, both weights, the masking ratio and every number of the configs.
 
     Args:
-        point_encoder: from (B, N, C) points to ``xyz`` (B, M, 3), ``local`` (B, M, C') and maybe
-            ``levels``, see :class:`~mm3dpretrain.models.encoders.SparseUNetEncoder`.
+        point_encoder: from points, their first ``in_channels`` channels, to ``xyz`` (B, M, 3),
+            ``local`` (B, M, C') and maybe ``levels``, see
+            :class:`~mm3dpretrain.models.encoders.SparseUNetEncoder`.
         teacher: an :class:`~mm3dpretrain.models.encoders.ImageTeacher`. Batches with ``teacher_0``,
             ``teacher_1``, ... hold its cached maps, and it does not run.
         encoder_levels: for each map of the teacher the index into the encoder's ``levels``; None:
@@ -151,7 +152,7 @@ class MVNet(BasePretrainer):
 
     def extract_feat(self, inputs: dict[str, Tensor], data_samples=None) -> dict[str, Tensor]:
         """What the point encoder finds in whole clouds."""
-        return self.point_encoder(inputs['points'])
+        return self.point_encoder(inputs['points'][..., : self.point_encoder.in_channels])
 
     @torch.no_grad()
     def predict(self, inputs: dict[str, Tensor], data_samples=None) -> list[PretrainDataSample]:
@@ -199,7 +200,8 @@ class MVNet(BasePretrainer):
     def _encode(self, points: Tensor, mask: bool = True) -> dict[int | None, Tensor]:
         """Features (B, N, C_l) of all points: None the finest ones, else those of a level."""
         ratio = self.mask_ratio if mask and self.training else 0.0
-        out = self.point_encoder(drop_points(points, ratio, self.mask_block))
+        kept = drop_points(points, ratio, self.mask_block)
+        out = self.point_encoder(kept[..., : self.point_encoder.in_channels])
         wanted = {None: (out['xyz'], out['local'])}
         if 'transfer' in self.weights:
             wanted |= {k: out['levels'][k] for k in self.encoder_levels if k is not None}
