@@ -19,8 +19,8 @@ class ViewConsistencyMetric(BaseMetric):
     ``threshold`` pixels; ``constant_px``, the median of one single answer to all of them, their
     median, which is what a model knows that has not looked; ``queries``, their number.
     ``teacher_cosine`` is the mean cosine similarity to the teacher, in [-1, 1], over samples and
-    levels, and ``teacher_cosine_0``, ... that of each level. ``samples_unmatched`` counts the samples without
-    any valid query; they are left out.
+    levels, and ``teacher_cosine_0``, ... that of each level. ``samples_unmatched`` counts the
+    samples without any valid query; they are left out.
 
     Reads ``queries``, ``targets``, ``pred_targets``, ``query_valid`` or ``teacher_similarity`` of
     the data samples; a model without one of the terms has the figures of the other one.

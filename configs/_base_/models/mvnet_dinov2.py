@@ -1,6 +1,6 @@
 # What MVNet's full configs share: a frozen DINOv2 as teacher, which the paper found better than
-# SAM, on several levels; both terms. This toolbox's choice, because the paper's was not available: the
-# size of the teacher and its levels, heads, distances, both weights and the masking (none).
+# SAM, on several levels; both terms. This toolbox's choice, because the paper's was not available:
+# the size of the teacher and its levels, heads, distances, both weights, the masking (none).
 model = dict(
     type='MVNet',
     # what DINOv2 expects, in 0 to 255
