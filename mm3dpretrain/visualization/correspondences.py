@@ -22,8 +22,8 @@ def feature_pictures(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Maps of features as pictures: the three main components of both kinds together.
 
-    One colour is one feature, in the 3D features (where no point is seen: white), in the teacher's,
-    and in every view.
+    One colour is one direction of features, in the 3D ones (where no point is seen: white), in the
+    teacher's, and in every view; their lengths, which a cosine does not learn, are left out.
 
     Args:
         projected: (V, C, h, w), what the 3D features became in the views.
@@ -45,8 +45,8 @@ def feature_pictures(
         )
     if not mask.any():
         raise ValueError('no view sees any point: are poses and depth those of the cloud?')
-    found = projected.transpose(0, 2, 3, 1)[mask]
-    wanted = target.transpose(0, 2, 3, 1)
+    found = _directions(projected)[mask]
+    wanted = _directions(target)
     of_points, of_teacher = pca_colors([found, wanted.reshape(-1, wanted.shape[-1])])
     drawn = np.full((*mask.shape, 3), 255, np.uint8)
     drawn[mask] = of_points
@@ -57,6 +57,12 @@ def feature_pictures(
         return [m[: image_size[0], : image_size[1]] for m in large]
 
     return enlarge(drawn), enlarge(of_teacher.reshape(wanted.shape[:3] + (3,)))
+
+
+def _directions(maps: np.ndarray) -> np.ndarray:
+    """Features of unit length: (V, C, h, w) to (V, h, w, C)."""
+    maps = maps.transpose(0, 2, 3, 1)
+    return maps / np.maximum(np.linalg.norm(maps, axis=-1, keepdims=True), 1e-12)
 
 
 def draw_matches(

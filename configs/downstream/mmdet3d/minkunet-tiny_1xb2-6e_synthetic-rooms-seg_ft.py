@@ -75,7 +75,9 @@ train_dataloader = dict(
 )
 
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05))
-train_cfg = dict(max_epochs=6, val_interval=6)
+train_cfg = dict(max_epochs=6)
+# tested once, at the end, by compare_transfer.py or test.py
+val_cfg = val_dataloader = val_evaluator = None
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=1, convert_to_iter_based=True),
     dict(
