@@ -14,6 +14,7 @@ from mm3dpretrain.ops.assignment import Matching, start_matching
 from mm3dpretrain.registry import MODELS, TASK_UTILS
 from mm3dpretrain.structures import PretrainDataSample
 
+from ..utils.batch_norm import keep_statistics
 from ..utils.image_sampling import project_to_images, sample_images
 from .base import BasePretrainer
 
@@ -141,8 +142,9 @@ class SimIPU(BasePretrainer):
         losses: dict[str, Tensor] = {}
         figures: dict[str, Tensor] = {}
         if 'intra' in self.weights:
-            # only a target: no graph is kept, batch norms see the view all the same
-            with torch.no_grad():
+            # only a target: no graph is kept. A scan that was turned and scaled fills other cells
+            # than those that a detector will see: statistics of both would fit neither
+            with torch.no_grad(), keep_statistics(self.point_encoder):
                 xyz_aug, local_aug = self._encode_points(inputs['points_aug'])
                 restored = undo_transform(xyz_aug, inputs['transform'])
             # the images are encoded while threads match

@@ -168,6 +168,30 @@ def test_the_cut_is_before_or_after_the_head():
     assert not torch.equal(model.point_head.layers[1].running_mean, before)
 
 
+def test_the_second_view_leaves_no_trace_in_the_running_statistics():
+    """A detector sees scans as they are; turned and scaled ones fill other cells of a grid."""
+
+    class Encoder(torch.nn.Module):
+        embed_dim = out_channels = 12
+        in_channels = 4
+
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(4)
+            self.linear = torch.nn.Linear(4, 12)
+
+        def forward(self, points):
+            local = self.linear(self.norm(points.transpose(1, 2)).transpose(1, 2))
+            return {'xyz': points[..., :3], 'local': local, 'global': local.mean(1)}
+
+    model, data = build(), batch()
+    model.point_encoder, twin = Encoder(), Encoder()
+    model.loss(dict(data, points_aug=10 * data['points_aug']))
+    twin(data['points'])
+    for name in ('running_mean', 'running_var'):
+        assert getattr(model.point_encoder.norm, name).equal(getattr(twin.norm, name))
+
+
 def test_weights_scale_the_terms():
     one, other = build(), build(loss_weights=dict(intra=0.5, inter=2.0))
     data = batch()
