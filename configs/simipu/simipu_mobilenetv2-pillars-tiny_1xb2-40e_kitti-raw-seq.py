@@ -1,5 +1,5 @@
 # The same beside a frozen image encoder with ImageNet weights: MobileNetV2.
-_base_ = ['./simipu_r18-pointnet2msg-tiny_1xb2-40e_kitti-raw-seq.py']
+_base_ = ['./simipu_r18-pillars-tiny_1xb2-40e_kitti-raw-seq.py']
 
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),

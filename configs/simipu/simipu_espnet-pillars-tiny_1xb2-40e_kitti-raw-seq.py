@@ -1,6 +1,6 @@
 # The same beside a frozen image encoder that has learnt street scenes with labels: ESPNet of
 # Cityscapes. Points and heads learn, the image features stay: what labels are worth here.
-_base_ = ['./simipu_r18-pointnet2msg-tiny_1xb2-40e_kitti-raw-seq.py']
+_base_ = ['./simipu_r18-pillars-tiny_1xb2-40e_kitti-raw-seq.py']
 
 model = dict(
     data_preprocessor=dict(
