@@ -20,11 +20,10 @@ model = dict(
         norm_eval=False,
         style='pytorch',
     ),
-    stem='maxpool',
     decoder=dict(
         type='DenseDepthDecoder',
-        in_channels=(16, 16, 32, 64, 128),
-        channels=(16, 24, 32, 48, 64),
+        in_channels=(16, 32, 64, 128),
+        channels=(24, 32, 48, 64),
         max_depth=10.0,
         norm_cfg=dict(type='BN'),
     ),
