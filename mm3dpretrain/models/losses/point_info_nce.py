@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import get_rank
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mm3dpretrain.registry import MODELS
 
+from .chunking import chunked_sum
 from .gather import count_rows, gather_rows
 
 
@@ -125,29 +127,15 @@ class PointInfoNCELoss(nn.Module):
             # also here the backward pass must meet the other processes
             nothing = 0 * (anchors.sum() + candidates.sum() + scale)
             return nothing, torch.zeros(0, dtype=torch.long, device=anchors.device)
-        target = torch.arange(len(anchors), device=anchors.device) + first
-        if len(anchors) <= self.chunk_size:
-            return self._terms(anchors, candidates, target, scale)
-        loss, rank = 0, []
-        for part, goal in zip(anchors.split(self.chunk_size), target.split(self.chunk_size)):
-            value, place = checkpoint(
-                self._terms,
-                part,
-                candidates,
-                goal,
-                scale,
-                use_reentrant=False,
-                preserve_rng_state=False,
-            )
-            loss, rank = loss + value, [*rank, place]
-        return loss, torch.cat(rank)
+        # a scale that is a number needs no gradient and is no argument
+        learned = [scale] if isinstance(scale, Tensor) else []
 
-    @staticmethod
-    def _terms(
-        anchors: Tensor, candidates: Tensor, target: Tensor, scale: Tensor | float
-    ) -> tuple[Tensor, Tensor]:
-        logits = anchors @ candidates.T * scale
-        with torch.no_grad():
-            partner = logits.gather(1, target[:, None])
-            rank = (logits >= partner).sum(1) - 1
-        return F.cross_entropy(logits, target, reduction='sum'), rank
+        def terms(start: int, rows: Sequence[Tensor], shared: Sequence[Tensor]):
+            logits = rows[0] @ shared[0].T * (shared[1] if learned else scale)
+            target = torch.arange(len(logits), device=logits.device) + (first + start)
+            with torch.no_grad():
+                partner = logits.gather(1, target[:, None])
+                rank = (logits >= partner).sum(1) - 1
+            return F.cross_entropy(logits, target, reduction='sum'), rank
+
+        return chunked_sum(terms, [anchors], [candidates, *learned], self.chunk_size)

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import get_rank
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mm3dpretrain.registry import MODELS
 
+from .chunking import chunked_sum
 from .gather import count_rows, gather_rows
 
 
@@ -189,8 +189,8 @@ def check_features(features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) 
 class RelationLoss(nn.Module):
     """Parent of the relation losses: compares relations of a student with those of teachers.
 
-    Rows are processed in chunks whose intermediate values are computed again in the backward pass,
-    so that memory grows linearly with the batch. Everything is float32, also under autocast.
+    Rows are processed in chunks that are computed again in the backward pass, so that memory grows
+    linearly with the batch. Everything is float32, also under autocast.
 
     Args:
         relation: default ``dict(type='NormalizedSimilarity', temperature=0.07)``.
@@ -252,26 +252,16 @@ class RelationLoss(nn.Module):
             # the backward pass meets the other processes also here
             nothing = sum(x.sum() for x in (*rows, *columns))
             return 0 * (nothing if mix is None else nothing + mix)
-        total = 0
-        for start in range(0, num_rows, self.chunk_size):
-            part = [x[start : start + self.chunk_size] for x in rows]
+        shared = columns if mix is None else [*columns, mix]
+
+        def part(start: int, rows: Sequence[Tensor], shared: Sequence[Tensor]):
             place = subset.first + start if remove_self else None
-            total = total + self._sum(part, columns, place, mix, num_rows > self.chunk_size)
-        return total * subset.share
+            student, *known = (self._relate(a, b, place) for a, b in zip(rows, shared))
+            target = known[0] if mix is None else self.relation.mix(shared[-1], *known)
+            distance = self.divergence(target, student, self.relation)
+            return distance.sum(), distance.detach()
 
-    def _sum(self, rows, columns, place, mix, recompute: bool) -> Tensor:
-        if not (recompute and torch.is_grad_enabled()):
-            return self._rows(rows, columns, place, mix)
-        return checkpoint(
-            self._rows, rows, columns, place, mix, use_reentrant=False, preserve_rng_state=False
-        )
-
-    def _rows(
-        self, rows: list[Tensor], columns: list[Tensor], place: int | None, mix: Tensor | None
-    ) -> Tensor:
-        student, *targets = (self._relate(a, b, place) for a, b in zip(rows, columns))
-        target = targets[0] if mix is None else self.relation.mix(mix, *targets)
-        return self.divergence(target, student, self.relation).sum()
+        return chunked_sum(part, rows, shared, self.chunk_size)[0] * subset.share
 
     def _relate(self, rows: Tensor, columns: Tensor, place: int | None) -> Tensor:
         similarity = rows @ columns.T
