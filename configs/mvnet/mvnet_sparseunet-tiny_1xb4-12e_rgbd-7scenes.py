@@ -18,5 +18,5 @@ model = dict(
     # colour and depth of 7-Scenes lie a few pixels apart, and its depth is noisy
     projector=dict(tolerance=0.1),
 )
-# 75 steps in an epoch
-train_dataloader = dict(dataset=dict(max_tuples=300))
+# 50 steps in an epoch
+train_dataloader = dict(dataset=dict(max_tuples=200))
