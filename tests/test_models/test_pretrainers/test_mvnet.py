@@ -318,3 +318,14 @@ def test_bad_settings():
         build(mask_ratio=1.0)
     with pytest.raises(ValueError, match='there is no teacher'):
         build(loss_weights=dict(consistency=1.0)).teacher_views(scenes.batch())
+
+
+@pytest.mark.gpu
+def test_cuda_agrees_with_cpu():
+    model, inputs = build(), scenes.batch()
+    expected = model.loss(inputs)
+    model = model.cuda()
+    assert next(model.teacher.network.parameters()).is_cuda
+    found = model.loss({k: v.cuda() for k, v in inputs.items()})
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key].cpu(), value, rtol=1e-3, atol=1e-4)
