@@ -42,6 +42,7 @@ from .pairs import (
     ResizePictures,
 )
 from .points import JitterPoints, NormalizePoints, RandomRotate, RandomScaleShift, SamplePoints
+from .shapes import DropPoints, FillColors, TiltPoints
 from .teacher import LoadTeacherFeatures, PickView
 from .voting import VoteCopies
 
@@ -49,6 +50,8 @@ __all__ = [
     'ColorJitterView',
     'CropPictures',
     'DropDepth',
+    'DropPoints',
+    'FillColors',
     'FlipPictures',
     'JitterPictures',
     'JitterPoints',
@@ -92,6 +95,7 @@ __all__ = [
     'SampleLidar',
     'SamplePoints',
     'ScaleIntensity',
+    'TiltPoints',
     'TwoViewPoints',
     'VoteCopies',
 ]

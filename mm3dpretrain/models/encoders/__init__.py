@@ -8,6 +8,7 @@ from .mmdet3d_encoders import PointNet2Encoder, SparseUNetEncoder
 from .point_patch_embed import Patches, PointPatchEmbed, check_points, group_points
 from .point_transformer import PointTransformer
 from .ppat import PPAT
+from .sparse_resnet import SparseResNetEncoder
 from .uni3d import Uni3DViT
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     'PointNet2Encoder',
     'PointPatchEmbed',
     'PointTransformer',
+    'SparseResNetEncoder',
     'SparseUNetEncoder',
     'TimmBackbone',
     'TimmTeacher',
