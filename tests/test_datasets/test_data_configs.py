@@ -15,8 +15,8 @@ FOLDER = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 # the scenes and nuScenes' labels are data sets of mmdet3d: test_synthetic_rooms.py,
 # test_synthetic_streets.py, test_configs.py; pairs of scans and pictures have test_pair_configs.py,
 # depth test_depth.py
-SCENES = ('synthetic_rooms', 'synthetic_streets')
-OTHERS = ('_pairs', '_pairs_tiny', '_pairs_improved', '_depth', '_lidarseg')
+SCENES = ('synthetic_rooms', 'synthetic_streets', 'indoor_scenes')
+OTHERS = ('_pairs', '_pairs_tiny', '_pairs_improved', '_depth', '_lidarseg', '_det_colors')
 CONFIGS = sorted(
     p for p in FOLDER.glob('*.py') if not (p.stem.startswith(SCENES) or p.stem.endswith(OTHERS))
 )
@@ -43,7 +43,8 @@ def test_config_names_exist(path):
         assert DATASETS.get(dataset.type) is not None
         for transform in dataset.pipeline:
             TRANSFORMS.build(transform)
-        assert dataset.pipeline[-1].type == 'PackTriplets'
+        packing = 'PackFrames' if path.stem.endswith('_frames') else 'PackTriplets'
+        assert dataset.pipeline[-1].type == packing
         lazy = DATASETS.build({**dataset, 'lazy_init': True})
         assert not lazy._fully_initialized
 
