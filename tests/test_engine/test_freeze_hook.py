@@ -44,6 +44,7 @@ def test_only_the_rest_learns(tmp_path, parts):
         custom_hooks=[dict(type='mm3dpretrain.FreezePartsHook', parts=parts)],
         default_hooks=dict(checkpoint=None, logger=dict(type='LoggerHook')),
         log_level='ERROR',
+        default_scope='mm3dpretrain',
         experiment_name=f'freeze_{len(parts)}',
     )
     runner.train()

@@ -32,7 +32,7 @@ def test_published_weights_know_a_street(data_root):
     if not weights.is_file():
         pytest.skip(f'{weights} is missing')
     teacher = MODELS.build(dict(type='ESPNetTeacher', weights=str(weights), levels=(3,)))
-    pictures = sorted((data_root / 'kitti_mini' / 'training' / 'image_2').glob('*.*'))[:3]
+    pictures = sorted((data_root / 'kitti_mini' / 'training' / 'image_2').glob('*.*'))
     if not pictures:
         pytest.skip('kitti_mini is missing')
     mean, std = (torch.tensor(v)[:, None, None] for v in (teacher.pixel_mean, teacher.pixel_std))
@@ -43,8 +43,7 @@ def test_published_weights_know_a_street(data_root):
         seen.append(teacher(img[None])[0][0].argmax(0)[: rgb.shape[0], : rgb.shape[1]])
     below = torch.stack([s[-60:, 400:800].eq(ROAD).float().mean() for s in seen])
     above = torch.stack([s[:120].eq(ROAD).float().mean() for s in seen])
-    print(below, above)
-    assert below.mean() > 0.6 and above.mean() < 0.05, (below, above)
+    assert below.mean() > 0.7 and above.mean() < 0.05, (below, above)
     green = torch.stack([(s[:120].eq(VEGETATION) | s[:120].eq(SKY)).float().mean() for s in seen])
     assert green.mean() > 0.5, green
     assert any(s.eq(CAR).float().mean() > 0.02 for s in seen)
