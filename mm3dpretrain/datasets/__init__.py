@@ -1,4 +1,5 @@
 from .base_shape import BaseShapeDataset
+from .class_embeddings import ClassEmbeddings, read_class_embeddings, write_class_embeddings
 from .completion import PCN, ShapeNet55Completion
 from .concat_dataset import ConcatDataset
 from .depth import KittiDepth, KittiLidarDepth, NYUDepth
@@ -24,6 +25,7 @@ __all__ = [
     'BasePairs',
     'BaseShapeDataset',
     'Cc0Objects',
+    'ClassEmbeddings',
     'ConcatDataset',
     'FewShotFold',
     'KittiDepth',
@@ -55,4 +57,6 @@ __all__ = [
     'TUMFrames',
     'UserFolder',
     'WaymoPairs',
+    'read_class_embeddings',
+    'write_class_embeddings',
 ]
