@@ -22,10 +22,11 @@ class CorrespondenceHead(BaseModule):
     all of the following is this toolbox's choice, after COTR. The feature maps of both views are
     pooled to ``grid`` tokens each over the cells where a point is seen, and an encoder sees them
     side by side. A query, its sinusoidal position and the feature projected to it, asks all tokens
-    of both views in each layer of the decoder; queries do not see each other. Its coordinates are
-    read out as the mean position of the partner's tokens, weighted by a last attention, plus an
-    offset by an MLP from what the attention found; with uniform attention and no offset that is the
-    middle of the picture.
+    of both views in each layer of the decoder; queries do not see each other. What it learns there
+    moves its feature, and its coordinates are the mean position of the partner's cells, weighted by
+    how near their features are to it: ``softmax(-s |q - k|^2)``, s learned. Equal features lead to
+    each other from the first step on, and the finer the maps, the finer the answer. An offset by an
+    MLP reaches pixels whose cell shows no point.
 
     Args:
         in_channels: C of the feature maps.
@@ -78,12 +79,15 @@ class CorrespondenceHead(BaseModule):
             _DecoderLayer(embed_dim, num_heads, mlp_ratio) for _ in range(decoder_depth)
         )
         self.readout = nn.LayerNorm(embed_dim)
-        self.pointer = nn.Linear(embed_dim, embed_dim)
+        self.move = nn.Linear(embed_dim, embed_dim)
+        #: log of the sharpness s; unrelated features, 2 embed_dim apart, weigh exp(-4) at first
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(4 / (2 * embed_dim))))
         self.offset = nn.Sequential(
             nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, 2)
         )
-        nn.init.zeros_(self.offset[-1].weight)
-        nn.init.zeros_(self.offset[-1].bias)
+        for last in (self.move, self.offset[-1]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
         self.coordinate_loss = MODELS.build(loss or dict(type='CoordinateLoss'))
 
     def forward(
@@ -137,7 +141,7 @@ class CorrespondenceHead(BaseModule):
         views = maps.shape[:2]
         if views[1] % 2:
             raise ValueError(f'views come in pairs, got {views[1]} of them')
-        positions = sinusoid(_centers(self.grid, maps), self.embed_dim)
+        positions = sinusoid(_centers(maps, self.grid), self.embed_dim)
         tokens, seen = pool_maps(maps, mask, self.grid)
         tokens = torch.where(seen[..., None], self.embed(tokens), self.empty)
         both = torch.cat([tokens, partner(tokens)], dim=2).flatten(0, 1)
@@ -146,20 +150,26 @@ class CorrespondenceHead(BaseModule):
         memory = self.norm(memory) + place
 
         own, found = sample_cells(maps, mask, queries)
-        x = self.embed(own) * found[..., None] + sinusoid(queries, self.embed_dim)
-        x = (x + self.side[0]).flatten(0, 1)
+        own = self.embed(own) * found[..., None]
+        x = (own + sinusoid(queries, self.embed_dim) + self.side[0]).flatten(0, 1)
         for layer in self.decoder:
             x = layer(x, memory)
         x = self.readout(x)
-        there = memory[:, self.grid**2 :]
-        weight = self._point(x, there, partner(seen).flatten(0, 1))
-        # what the query finds there tells how far from the middle of the tokens its place is
-        where = weight @ _centers(self.grid, maps) + self.offset(x + weight @ there)
+        wanted = own.flatten(0, 1) + self.move(x)
+        cells = self.embed(partner(maps).flatten(3).mT).flatten(0, 1)
+        weight = self._point(wanted, cells, partner(mask).flatten(0, 1).flatten(1))
+        where = weight @ _centers(maps) + self.offset(x)
         return where.unflatten(0, views).to(queries.dtype)
 
-    def _point(self, x: Tensor, there: Tensor, seen: Tensor) -> Tensor:
-        """Attention (P, Q, grid^2) from queries to the partner's tokens, where it has points."""
-        logits = self.pointer(x) @ self.pointer(there).mT / math.sqrt(self.embed_dim)
+    def _point(self, wanted: Tensor, cells: Tensor, seen: Tensor) -> Tensor:
+        """Weights (P, Q, M) of the partner's cells (P, M, D), where they have points."""
+        # a matrix product instead of differences (P, Q, M, D)
+        distance = (
+            wanted.square().sum(-1, keepdim=True)
+            - 2 * wanted @ cells.mT
+            + cells.square().sum(-1)[:, None]
+        )
+        logits = -self.log_sharpness.exp() * distance
         # a view without any point keeps all of its cells
         blocked = ~seen & seen.any(1, keepdim=True)
         return logits.masked_fill(blocked[:, None], float('-inf')).softmax(-1)
@@ -243,8 +253,11 @@ def sample_cells(maps: Tensor, mask: Tensor, positions: Tensor) -> tuple[Tensor,
     return rows, mask.flatten(2).gather(2, cell)
 
 
-def _centers(grid: int, like: Tensor) -> Tensor:
-    """(grid^2, 2) centres (u, v) of a grid's cells, row by row."""
-    at = (torch.arange(grid, device=like.device, dtype=like.dtype) + 0.5) / grid
-    v, u = torch.meshgrid(at, at, indexing='ij')
+def _centers(maps: Tensor, grid: int | None = None) -> Tensor:
+    """(M, 2) centres (u, v) of the cells of maps (..., h, w), or of a grid, row by row."""
+    rows, columns = maps.shape[-2:] if grid is None else (grid, grid)
+    v, u = (
+        (torch.arange(n, device=maps.device, dtype=maps.dtype) + 0.5) / n for n in (rows, columns)
+    )
+    v, u = torch.meshgrid(v, u, indexing='ij')
     return torch.stack([u, v], dim=-1).flatten(0, 1)

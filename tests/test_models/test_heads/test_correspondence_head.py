@@ -172,3 +172,27 @@ def test_bad_settings():
     maps, mask, queries, *_ = inputs()
     with pytest.raises(ValueError, match='views come in pairs'):
         build()(maps[:, :3], mask[:, :3], queries[:, :3], SIZE)
+
+
+def test_weights_of_cells_are_those_of_the_distances():
+    maps, mask, *_ = inputs()
+    head = trained()
+    wanted, cells = torch.randn(3, Q, 16), torch.randn(3, H * W, 16)
+    seen = torch.rand(3, H * W) < 0.5
+    weight = head._point(wanted, cells, seen)
+    for p in range(3):
+        for q in range(Q):
+            distance = (wanted[p, q] - cells[p, seen[p]]).square().sum(-1)
+            expected = (-head.log_sharpness.exp() * distance).softmax(0)
+            torch.testing.assert_close(weight[p, q, seen[p]], expected, rtol=1e-4, atol=1e-6)
+            assert (weight[p, q, ~seen[p]] == 0).all()
+
+
+def test_sharp_features_find_their_cell_untrained():
+    maps, mask, queries, targets = shifted()
+    head = build()
+    with torch.no_grad():
+        head.log_sharpness.fill_(4.0)
+    found = head(maps, mask, queries, SIZE)
+    # to the centre of a cell of 4 x 4 pixels
+    assert ((found - targets).abs() <= 2.001).all()
