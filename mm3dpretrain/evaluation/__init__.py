@@ -8,8 +8,10 @@ from .metrics import ClassificationAccuracy
 from .part_seg_metric import PartSegMetric, parts_of_scores, shape_iou
 from .probe_runner import format_table, run_probe
 from .probes import knn_probe, linear_svm_probe, standardize, summarize
+from .retrieval import RetrievalMetric, first_ranks
 from .view_metric import ViewConsistencyMetric
 from .voting import VotingAccuracy
+from .zero_shot import ZeroShotMetric, class_ranks
 
 __all__ = [
     'BoxRecall',
@@ -19,11 +21,15 @@ __all__ = [
     'DepthMetric',
     'PartSegMetric',
     'PresentClassesIndoorMetric',
+    'RetrievalMetric',
     'ViewConsistencyMetric',
     'VotingAccuracy',
+    'ZeroShotMetric',
+    'class_ranks',
     'completion_scores',
     'd2_histogram',
     'depth_scores',
+    'first_ranks',
     'format_table',
     'knn_probe',
     'l1_nearest_neighbor',
