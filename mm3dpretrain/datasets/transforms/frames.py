@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from ...registry import TRANSFORMS
-from ...structures import PretrainDataSample
 from ..frame_grids import read_view
 from ..frame_matching import View, sample_matches
 from ..io import SampleError
 from ..scene_cloud import CHANNELS, fuse_views, read_scene_cloud
 from .base import BaseTransform, apply_affine
 from .images import ResizeView
+from .packing import start_sample
 from .points import axis_rotation
 
 META_KEYS = ('sample_id', 'scene', 'gravity_axis', 'point_transform', 'view_scale')
@@ -308,9 +308,6 @@ class PackFrames(BaseTransform):
                 arrays[key] = results[key].astype(np.float32)
         if 'query_valid' in results:
             arrays['query_valid'] = results['query_valid']
-        sample = PretrainDataSample()
-        for key in (*META_KEYS, 'frame_ids', 'img_paths'):
-            if key in results:
-                sample.set_field(results[key], key, field_type='metainfo')
+        sample = start_sample(results, (*META_KEYS, 'frame_ids', 'img_paths'))
         inputs = {key: torch.from_numpy(np.ascontiguousarray(a)) for key, a in arrays.items()}
         return dict(inputs=inputs, data_samples=sample)
