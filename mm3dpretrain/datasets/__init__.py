@@ -10,6 +10,8 @@ from .io import SampleError
 from .kitti_pairs import KittiPairs, KittiRawPairs
 from .modelnet import ModelNetHDF5, ModelNetOFF, ModelNetResampled
 from .nuscenes_pairs import NuScenesPairs
+from .openshape import OpenShapeTriplets
+from .openshape_eval import OpenShapeModelNet40, OpenShapeScanObjectNN
 from .packed import Cc0Objects, Lpsb19Parts, Shapes69
 from .pairs import BasePairs
 from .rendered_shapes import RenderedShapes
@@ -39,6 +41,9 @@ __all__ = [
     'ModelNetResampled',
     'NYUDepth',
     'NuScenesPairs',
+    'OpenShapeModelNet40',
+    'OpenShapeScanObjectNN',
+    'OpenShapeTriplets',
     'PCN',
     'RGBDFrames',
     'RenderedShapes',

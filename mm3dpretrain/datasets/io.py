@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -272,11 +272,25 @@ class _ArrayUnpickler(pickle.Unpickler):
             ) from None
 
 
+def _skip_npy_header(file: BinaryIO) -> bool:
+    """Go to the pickle in a file; False for a ``.npy`` of plain numbers, which has none."""
+    magic = file.read(6)
+    file.seek(0)
+    if magic != b'\x93NUMPY':
+        return True
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)[2].hasobject
+    return np.lib.format.read_array_header_2_0(file)[2].hasobject
+
+
 def read_array_pickle(path: str | os.PathLike) -> Any:
     """Read a pickle of numpy arrays in lists, tuples and dicts, and nothing else.
 
-    ModelNet40's resampled files and the few-shot folds are pickles. A pickle can run any code
-    when it is loaded, so every global but numpy's array constructors is refused before it is used.
+    ModelNet40's resampled files and the few-shot folds are pickles, and so are ``.npy`` files of
+    Python objects, such as OpenShape's; of the latter a 0-d array gives the object itself. A pickle
+    can run any code when it is loaded, so every global but numpy's array constructors is refused
+    before it is used.
 
     Raises:
         SampleError: if the file is missing or truncated, or holds anything else.
@@ -284,7 +298,10 @@ def read_array_pickle(path: str | os.PathLike) -> Any:
     path = os.fspath(path)
     try:
         with open(path, 'rb') as file:
-            return _ArrayUnpickler(file, encoding='latin1').load()
+            if not _skip_npy_header(file):
+                return read_npy(path)
+            loaded = _ArrayUnpickler(file, encoding='latin1').load()
+            return loaded.item() if isinstance(loaded, np.ndarray) and not loaded.ndim else loaded
     except _RefusedError as error:
         raise SampleError(f'{path}: refused to load the pickle: {error}') from error
     # what a truncated or mangled stream raises depends on the opcode it breaks in

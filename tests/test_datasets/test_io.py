@@ -267,3 +267,16 @@ def test_list_images_leaves_depth_out(tmp_path):
         (tmp_path / name).touch()
     assert list_images(tmp_path) == ['00.png', '01.png', 'a.JPG']
     assert list_images(tmp_path / 'nowhere') == []
+
+
+def test_npy_of_python_objects_is_read_without_running_code(tmp_path):
+    path = tmp_path / 'shape.npy'
+    np.save(path, {'xyz': np.ones((2, 3)), 'text': ['a']}, allow_pickle=True)
+    loaded = read_array_pickle(path)
+    assert loaded['text'] == ['a'] and loaded['xyz'].shape == (2, 3)
+    objects = np.empty(2, object)
+    objects[:] = [{'a': 1}, {'a': 2}]
+    np.save(path, objects, allow_pickle=True)
+    assert [entry['a'] for entry in read_array_pickle(path)] == [1, 2]
+    np.save(path, np.arange(3))
+    assert read_array_pickle(path).tolist() == [0, 1, 2]
