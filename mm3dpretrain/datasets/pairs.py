@@ -19,7 +19,9 @@ class BasePairs(PretrainDataset):
     """LiDAR scans, each with one or several pictures and the calibration between them.
 
     :class:`~mm3dpretrain.datasets.RGBDFrames` shares the choice of scenes and the way broken
-    frames are replaced; its records are others. A subclass gives :meth:`load_data_list`, all frames of the split in the order of scene and time,
+    frames are replaced; its records are others.
+
+    A subclass gives :meth:`load_data_list`, all frames of the split in the order of scene and time,
     and :meth:`complete_record` where a record needs files that are read only when the frame is
     used. :meth:`get_data_info` gives records with
 
