@@ -20,6 +20,7 @@ from .samplers import SeededSampler
 from .scanobjectnn import ScanObjectNN
 from .shapenet55 import ShapeNet55
 from .shapenetpart import ShapeNetPart
+from .ulip_triplets import ULIPTriplets
 from .user_folder import UserFolder
 from .waymo_pairs import WaymoPairs
 
@@ -60,6 +61,7 @@ __all__ = [
     'Shapes69',
     'SyntheticRoomsFrames',
     'TUMFrames',
+    'ULIPTriplets',
     'UserFolder',
     'WaymoPairs',
     'read_class_embeddings',
