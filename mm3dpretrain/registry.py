@@ -36,6 +36,8 @@ DATASETS = Registry(
 DATA_SAMPLERS = Registry(
     'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=['mm3dpretrain.datasets']
 )
+# Templates that make texts of class names: `.templates`, `.fill(name) -> list[str]`.
+PROMPTS = Registry('prompts', scope=SCOPE, locations=['mm3dpretrain.datasets.prompts'])
 TRANSFORMS = Registry(
     'transform',
     parent=MMENGINE_TRANSFORMS,

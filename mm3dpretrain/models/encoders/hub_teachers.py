@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,14 +12,7 @@ from mm3dpretrain.compat import require
 from mm3dpretrain.registry import MODELS
 
 from .image_teachers import ImageTeacher
-
-
-def _unknown(what: str, name: str, known: Sequence[str]) -> ValueError:
-    close = (
-        difflib.get_close_matches(name, known, 5, 0.5)
-        or [k for k in known if k.startswith(name.split('_')[0][:6])][:5]
-    )
-    return ValueError(f'{what} has no model {name!r}; similar ones: {close}')
+from .open_clip_models import check_model_name, is_file_name, read_weight_file, unknown_name
 
 
 @MODELS.register_module()
@@ -55,7 +47,7 @@ class TimmTeacher(ImageTeacher):
     ) -> None:
         timm = require('timm', why='TimmTeacher')
         if not timm.is_model(model_name.split('.')[0]):
-            raise _unknown('timm', model_name, timm.list_models())
+            raise unknown_name('timm', model_name, timm.list_models())
         self.model_name, self.norm = model_name, norm
         self.model_args = dict(model_args or {})
         if 'vit' in model_name:
@@ -102,7 +94,7 @@ class TimmTeacher(ImageTeacher):
                 ) from error
             state = fetched.state_dict()
         else:
-            state = _read(self.weights)
+            state = read_weight_file(self.weights)
             # names of the original releases, and positions of another picture size
             state = _filtered(timm, self.network, state)
         load_weights(self.network, state, f'{self.weights} for {self.model_name}:')
@@ -152,15 +144,7 @@ class OpenCLIPTeacher(ImageTeacher):
         levels: Sequence[int] = (-1,),
     ) -> None:
         clip = require('open_clip', 'clip', 'OpenCLIPTeacher')
-        if model_name not in clip.list_models():
-            raise _unknown('OpenCLIP', model_name, clip.list_models())
-        if weights is not None and not Path(weights).suffix:
-            tags = clip.list_pretrained_tags_by_model(model_name)
-            if weights not in tags:
-                raise ValueError(
-                    f'OpenCLIP has no weights {weights!r} of {model_name}; it has {tags}. A file '
-                    'needs its suffix'
-                )
+        check_model_name(model_name, weights)
         self.model_name, self.image_size = model_name, tuple(image_size)
         network = self._create(clip, None)
         blocks = getattr(getattr(network, 'transformer', None), 'resblocks', None)
@@ -198,7 +182,7 @@ class OpenCLIPTeacher(ImageTeacher):
             RuntimeError: if they cannot be fetched or do not fit.
         """
         clip = require('open_clip', 'clip', 'OpenCLIPTeacher')
-        if Path(self.weights).suffix and not Path(self.weights).is_file():
+        if is_file_name(self.weights) and not Path(self.weights).is_file():
             raise FileNotFoundError(f"the teacher's weights {self.weights!r} do not exist")
         try:
             state = self._create(clip, self.weights).state_dict()
@@ -233,16 +217,6 @@ class OpenCLIPTeacher(ImageTeacher):
             levels=self.levels,
             image_size=self.image_size,
         )
-
-
-def _read(path: str) -> dict[str, Tensor]:
-    from mm3dpretrain.apis.checkpoint import read_checkpoint
-
-    if Path(path).suffix == '.safetensors':
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"the teacher's weights {path!r} do not exist")
-        return require('safetensors.torch', why='this checkpoint').load_file(path)
-    return read_checkpoint(path)['state_dict']
 
 
 def _filtered(timm, network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mm3dpretrain.compat import require
 from mm3dpretrain.registry import MODELS
 
+from .frozen_teacher import FrozenTeacher, plain
 
-class ImageTeacher(BaseModule):
+
+class ImageTeacher(FrozenTeacher):
     """A frozen network from pictures to maps.
-
-    It is always in eval mode and has no gradient. Its network stands outside of PyTorch's
-    registry of sub-modules: it moves with the model between devices, but no checkpoint, no
-    export, no optimiser and no initialisation knows of it. Its own weights are read before the
-    first training step, or the first picture, so that a model is built without them.
 
     Maps of pictures whose sides are no multiples of ``divisor`` cover the padded picture,
     ``padded_size(H, W)``: the padding is at the right and the bottom, so that pixel (u, v) keeps
     its coordinates, and a map of (h, w) cells has it in column ``u w / W'``.
 
     Args:
-        network: in eval mode.
-        weights: where they come from, for messages and :attr:`identity`; None: as ``network``
-            was made, at random.
+        network, weights: see :class:`FrozenTeacher`.
         out_channels: C_l of the maps.
         strides: pixels a cell of each map.
         divisor: of the padded sides.
-        pixel_mean, pixel_std: of the RGB pictures, in 0 to 255, that the weights expect; None
-            where that is not known.
-        init_cfg: not used, part of MMEngine's interface.
+        pixel_mean, pixel_std, init_cfg: see :class:`FrozenTeacher`.
     """
 
     def __init__(
@@ -54,33 +43,14 @@ class ImageTeacher(BaseModule):
         pixel_std: Sequence[float] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        # not through __setattr__: see the class
-        self.__dict__['network'] = network
-        self._freeze()
-        self.weights = weights
+        super().__init__(network, weights, pixel_mean, pixel_std, init_cfg)
         self.out_channels = tuple(out_channels)
         self.strides = tuple(strides)
         self.divisor = divisor
-        self.pixel_mean, self.pixel_std = pixel_mean, pixel_std
-        self._loaded = weights is None
-
-    # ---------------------------------------------------------------- for the kinds of teachers
-
-    @abstractmethod
-    def load(self) -> None:
-        """Fill ``network`` from ``weights``.
-
-        Raises:
-            FileNotFoundError: if there is no such file.
-            RuntimeError: if the file does not fit the network.
-        """
 
     @abstractmethod
     def maps(self, img: Tensor) -> Sequence[Tensor]:
         """Maps of padded pictures."""
-
-    # ---------------------------------------------------------------- for the methods
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """(H', W'), the part of the plane that the maps of (H, W) pixels cover."""
@@ -109,81 +79,14 @@ class ImageTeacher(BaseModule):
         img = F.pad(img, (0, width - img.shape[-1], 0, height - img.shape[-2]))
         return tuple(m.contiguous() for m in self.maps(img))
 
-    def ensure_loaded(self) -> None:
-        """Read the weights unless that was done."""
-        if not self._loaded:
-            self.load()
-            self._freeze()
-            self._loaded = True
-
-    def _freeze(self) -> None:
-        self.network.requires_grad_(False)
-        self.network.eval()
-
-    @cached_property
-    def identity(self) -> str:
-        """A hash of network and weights: features of teachers that share it are the same."""
-        digest = hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode())
-        path = Path(self.weights or '')
-        if self.weights is not None and path.is_file():
-            digest.update(path.read_bytes())
-        else:
-            self.ensure_loaded()
-            for name, value in sorted(self.network.state_dict().items()):
-                digest.update(name.encode() + value.cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-    def check_normalization(self, preprocessor: nn.Module) -> None:
-        """Refuse pictures that the weights do not expect.
-
-        Args:
-            preprocessor: with ``mean`` and ``std`` of the pictures, range 0 to 255.
-
-        Raises:
-            ValueError: if they are not those of the teacher, where it knows its own.
-        """
-        for name in ('mean', 'std'):
-            wanted, found = getattr(self, f'pixel_{name}'), getattr(preprocessor, name, None)
-            found = None if found is None else [round(v, 3) for v in found.flatten().tolist()]
-            if wanted is None:
-                continue
-            if found is None or any(abs(a - b) > 0.5 for a, b in zip(wanted, found)):
-                raise ValueError(
-                    f"the teacher's weights expect pictures of {name} {list(wanted)}, the data "
-                    f'preprocessor has {found}: set its {name} to that'
-                )
-
-    def key(self, preprocessor: nn.Module, image_size: tuple[int, int]) -> str:
-        """What cached features are valid for: this teacher, pictures normalised and sized so.
-
-        Args:
-            preprocessor: with ``mean`` and ``std``, or None for both.
-            image_size: (H, W) of the pictures.
-        """
-        found = [getattr(preprocessor, name, None) for name in ('mean', 'std')]
-        found = [None if v is None else [round(x, 3) for x in v.flatten().tolist()] for v in found]
-        text = json.dumps([self.identity, found, list(image_size)])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
     def describe(self) -> dict:
         """What the maps depend on beside the weights, as plain data."""
         return dict(
-            type=type(self).__name__,
+            super().describe(),
             out_channels=self.out_channels,
             strides=self.strides,
             divisor=self.divisor,
         )
-
-    # ---------------------------------------------------------------- a guest in its model
-
-    def init_weights(self) -> None:
-        """Read the weights: a missing file stops a training before its first batch."""
-        self.ensure_loaded()
-
-    def _apply(self, fn, recurse: bool = True):
-        super()._apply(fn, recurse)
-        self.network._apply(fn)
-        return self
 
 
 @MODELS.register_module()
@@ -265,7 +168,7 @@ class BackboneTeacher(ImageTeacher):
         """With the config of the backbone."""
         return dict(
             super().describe(),
-            backbone=_plain(self.backbone_cfg),
+            backbone=plain(self.backbone_cfg),
             prefix=self.prefix,
             levels=self.levels,
         )
@@ -361,11 +264,3 @@ class _SamePadded(nn.Module):
 
 def _as_maps(outputs) -> tuple[Tensor, ...]:
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-
-
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
