@@ -10,10 +10,18 @@ from .checkpoint import (
 )
 from .export import ExportResult, export_backbone
 from .features import calibrate_batch_norm, extract_features, isolated_rng
+from .retrieval import Retriever, ShapeIndex, read_index, write_index
+from .shape_encoder import ShapeEncoder
+from .zero_shot import ZeroShotClassifier, build_text_space
 
 __all__ = [
     'ExportResult',
     'LoadReport',
+    'Retriever',
+    'ShapeEncoder',
+    'ShapeIndex',
+    'ZeroShotClassifier',
+    'build_text_space',
     'calibrate_batch_norm',
     'check_conventions',
     'compare_keys',
@@ -24,5 +32,7 @@ __all__ = [
     'load_pretrained',
     'load_weights',
     'read_checkpoint',
+    'read_index',
     'strip_prefix',
+    'write_index',
 ]

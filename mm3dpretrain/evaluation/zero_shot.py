@@ -66,9 +66,9 @@ class ZeroShotMetric(BaseMetric):
 
     Args:
         class_embeddings: file of :func:`~mm3dpretrain.datasets.write_class_embeddings`, or
-            ClassEmbeddings; or ``dict(text_space=..., prompts=...)`` as for
-            :func:`~mm3dpretrain.apis.embed_classes`, which then embeds the data set's classes
-            (``class_texts`` of its meta information where there are such).
+            ClassEmbeddings; or ``dict(text_space=..., prompts='modelnet40_64')``, a text space (see
+            :func:`~mm3dpretrain.apis.build_text_space`) and templates, which then embed the data
+            set's classes (``class_texts`` of its meta information where there are such).
         topk: ranks, each at most the number of classes.
         classes: names of those that take part, such as the ones that were held out in training;
             shapes of others are left out, and so are their texts. Default all.
@@ -101,6 +101,12 @@ class ZeroShotMetric(BaseMetric):
             raise ValueError('classes is empty: name at least one class, or leave it out')
         if isinstance(class_embeddings, (str, os.PathLike)):
             class_embeddings = read_class_embeddings(class_embeddings)
+        elif isinstance(class_embeddings, Mapping):
+            unknown = set(class_embeddings) - {'prompts'} != {'text_space'}
+            if unknown:
+                raise ValueError(
+                    f'class_embeddings takes text_space and prompts, got {sorted(class_embeddings)}'
+                )
         self.class_embeddings = class_embeddings
         self.topk = tuple(sorted(set(topk)))
         self.classes = None if classes is None else tuple(classes)
@@ -204,14 +210,23 @@ class ZeroShotMetric(BaseMetric):
         if isinstance(self.class_embeddings, ClassEmbeddings):
             chosen = self.class_embeddings.select(wanted)
         else:
-            from mm3dpretrain.apis.zero_shot import embed_classes
-
-            texts = dict(zip(names, meta.get('class_texts') or names))
-            chosen = embed_classes(
-                names=wanted, texts=[texts[name] for name in wanted], **self.class_embeddings
-            )
+            chosen = self._embed(wanted, dict(zip(names, meta.get('class_texts') or names)))
         if self.topk[-1] > len(wanted):
             raise ValueError(f'top-{self.topk[-1]} of {len(wanted)} classes: set topk')
         row = {name: index for index, name in enumerate(wanted)}
         self._chosen = chosen
         self._rows = np.array([row.get(name, -1) for name in names])
+
+    def _embed(self, wanted: Sequence[str], texts: Mapping[str, str]) -> ClassEmbeddings:
+        """Embeddings of classes by the text space of the config; ``texts`` are their words."""
+        # the text space reads its weights, which a run without it need not have
+        from mm3dpretrain.apis.zero_shot import build_text_space
+        from mm3dpretrain.datasets.prompts import embed_classes
+
+        space = build_text_space(self.class_embeddings['text_space'])
+        found = embed_classes(
+            space,
+            [texts[name] for name in wanted],
+            self.class_embeddings.get('prompts', 'modelnet40_64'),
+        )
+        return ClassEmbeddings(tuple(wanted), found.embeddings, found.meta)

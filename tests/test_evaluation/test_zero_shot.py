@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from dist_utils import run_distributed
+from toy_space import ToySpace
 
 from mm3dpretrain.datasets import ClassEmbeddings, write_class_embeddings
 from mm3dpretrain.evaluation.zero_shot import ZeroShotMetric, class_ranks
@@ -175,3 +176,16 @@ def test_bad_samples():
     made.dataset_meta = {}
     with pytest.raises(ValueError, match='names no classes'):
         evaluate(made, shapes(3))
+
+
+def test_a_text_space_embeds_the_words_of_the_classes():
+    space = ToySpace(dim=8)
+    options = dict(class_embeddings=dict(text_space=space, prompts='plain'))
+    made = metric(**options)
+    made.dataset_meta = dict(classes=NAMES, class_texts=[f'a {name}' for name in NAMES])
+    samples = shapes()
+    texts = space.encode_texts([f'a {name}' for name in NAMES]).numpy()
+    assert evaluate(made, samples) == pytest.approx(naive(samples, texts, (1, 3, 5)))
+    assert made._chosen.names == NAMES and made._chosen.meta['prompts'] == 'plain'
+    with pytest.raises(ValueError, match='text_space and prompts'):
+        metric(class_embeddings=dict(text=space))
