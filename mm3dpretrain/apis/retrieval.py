@@ -21,7 +21,7 @@ from mm3dpretrain.datasets.user_folder import UserFolder
 
 from .features import build_dataset, isolated_rng, iterate_batches
 from .shape_encoder import Shape, ShapeEncoder
-from .zero_shot import as_encoder, build_text_space
+from .zero_shot import as_encoder, build_text_space, check_space
 
 #: rows of the index that are compared in float32 at a time
 CHUNK = 16384
@@ -34,8 +34,8 @@ class ShapeIndex:
     Attributes:
         ids: n names, all different: paths in the folder, or ``sample_id`` of the data set.
         embeddings: (n, D) float16, unit length.
-        meta: plain JSON: ``key`` of the teacher where it is known, ``gravity_axis``, ``folder`` of
-            the files or ``dataset``, ``skipped`` broken files.
+        meta: plain JSON: ``key`` of the teacher where it is known, ``gravity_axis``, ``folder``
+            and ``up_axis`` of files, or ``dataset``; ``skipped`` broken files.
 
     Raises:
         ValueError: for no shape, names that repeat, or embeddings of another shape.
@@ -136,7 +136,8 @@ class Retriever:
         retriever.query(index, text='a red chair')   # [('a/chair_03.obj', 0.31), ...]
 
     Args:
-        model: checkpoint, model or :class:`ShapeEncoder`.
+        model: checkpoint, model or :class:`ShapeEncoder`; queries of a finished index by text or
+            picture need none.
         text_space: see :func:`~mm3dpretrain.apis.build_text_space`; for queries by text, and by
             picture where it has an image tower (``CLIPTeacher``).
         **kwargs: see :class:`ShapeEncoder`.
@@ -147,16 +148,27 @@ class Retriever:
 
     def __init__(
         self,
-        model: str | os.PathLike | nn.Module | ShapeEncoder,
+        model: str | os.PathLike | nn.Module | ShapeEncoder | None = None,
         text_space: str | os.PathLike | Mapping | nn.Module | None = None,
         **kwargs,
     ) -> None:
-        self.encoder = as_encoder(model, **kwargs)
+        if model is None and kwargs:
+            raise ValueError(f'{sorted(kwargs)} belong to a model: give one')
+        self._encoder = None if model is None else as_encoder(model, **kwargs)
         self.text_space = None if text_space is None else build_text_space(text_space)
-        if self.text_space is not None:
-            self.encoder.check_teacher(
-                'the text space', self.text_space.embed_dim, self.text_space.identity
-            )
+        if None not in (self._encoder, self.text_space):
+            check_space(self._encoder, self.text_space)
+
+    @property
+    def encoder(self) -> ShapeEncoder:
+        """Of shapes.
+
+        Raises:
+            ValueError: if there is no model.
+        """
+        if self._encoder is None:
+            raise ValueError('shapes can only be embedded with a model: give a checkpoint')
+        return self._encoder
 
     # ---------------------------------------------------------------- indices
 
@@ -202,7 +214,7 @@ class Retriever:
                 print_log(f'left out: {error}', logger='current', level=logging.WARNING)
         if not ids:
             raise SampleError(f'{folder}: all {len(paths)} files are broken')
-        return self._pack(ids, np.stack(rows), folder=str(folder), skipped=broken)
+        return self._pack(ids, np.stack(rows), folder=str(folder), up_axis=up_axis, skipped=broken)
 
     def _index_dataset(self, dataset: Dataset, num_workers: int) -> ShapeIndex:
         ids, parts = [], []
@@ -254,18 +266,24 @@ class Retriever:
             raise ValueError('give one of text, image and shape')
         if not isinstance(index, ShapeIndex):
             index = read_index(index)
-        self.encoder.check_teacher('the index', index.embeddings.shape[1], index.meta.get('key'))
+        if self._encoder is not None:
+            key = index.meta.get('key')
+            self._encoder.check_teacher('the index', index.embeddings.shape[1], key)
+        if shape is not None:
+            return index.search(self.encoder.encode([shape], up_axis)[0], topk)
+        if self.text_space is None:
+            raise ValueError('a query by text or picture needs text_space')
+        key = index.meta.get('key')
+        if key is not None and key != self.text_space.identity:
+            raise ValueError(
+                f'the index is of the teacher {key}, the text space is '
+                f'{self.text_space.identity}: their spaces have nothing in common'
+            )
         if text is not None:
-            embedding = self._embed_text(text, build_prompts(prompts))
-        elif image is not None:
-            embedding = self._embed_image(image)
-        else:
-            embedding = self.encoder.encode([shape], up_axis)[0]
-        return index.search(embedding, topk)
+            return index.search(self._embed_text(text, build_prompts(prompts)), topk)
+        return index.search(self._embed_image(image), topk)
 
     def _embed_text(self, text: str, prompts: Prompts) -> np.ndarray:
-        if self.text_space is None:
-            raise ValueError('a query by text needs text_space')
         return average_prompts(self.text_space.encode_texts(prompts.fill(text)).cpu().numpy())
 
     def _embed_image(self, image: str | os.PathLike | np.ndarray) -> np.ndarray:

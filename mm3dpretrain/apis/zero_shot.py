@@ -85,7 +85,7 @@ class ZeroShotClassifier:
         if isinstance(classes, ClassEmbeddings):
             self.encoder.check_teacher('the file of classes', classes.dim, classes.meta.get('key'))
         else:
-            self.encoder.check_teacher('the text space', classes.embed_dim, classes.identity)
+            check_space(self.encoder, classes)
         self.classes = classes
         self.prompts = prompts
         self._embedded: dict[tuple[str, ...], ClassEmbeddings] = {}
@@ -159,3 +159,14 @@ def as_encoder(model: str | os.PathLike | nn.Module | ShapeEncoder, **kwargs) ->
             raise ValueError(f'{sorted(kwargs)} belong to the encoder, which is already there')
         return model
     return ShapeEncoder(model, **kwargs)
+
+
+def check_space(encoder: ShapeEncoder, space) -> None:
+    """Refuse a text space that is not that of the model.
+
+    Raises:
+        ValueError: see :meth:`ShapeEncoder.check_teacher`.
+    """
+    # the identity is a hash of all weights: not for nothing
+    key = None if encoder.teacher_key is None else space.identity
+    encoder.check_teacher('the text space', space.embed_dim, key)

@@ -11,6 +11,7 @@ from .reconstructions import (
     reconstruct_clouds,
     reconstruction_sheet,
 )
+from .retrieval_sheet import draw_retrieval_sheet, read_shape, shape_picture
 from .turntable import TurnableItem, mesh_item, write_page
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     'draw_mesh',
     'draw_points',
     'draw_reconstructions',
+    'draw_retrieval_sheet',
     'embed_2d',
     'feature_pictures',
     'mesh_item',
@@ -35,10 +37,12 @@ __all__ = [
     'pca_colors',
     'point_features',
     'read_scalars',
+    'read_shape',
     'reconstruct_clouds',
     'reconstruction_sheet',
     'render_sheet',
     'scale_colors',
+    'shape_picture',
     'viewer',
     'write_page',
 ]

@@ -112,6 +112,10 @@ def test_bad_queries(encoder, tmp_path):
         Retriever(encoder).query(index, text='a')
     with pytest.raises(ValueError, match='image tower'):
         Retriever(encoder, ToySpace()).query(index, image=np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match='give a checkpoint'):
+        Retriever(text_space=ToySpace()).query(index, shape=np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="'num_points'"):
+        Retriever(num_points=3)
     narrow = ShapeIndex(('a',), np.ones((1, 5), np.float16))
     with pytest.raises(ValueError, match='width 5'):
         Retriever(encoder, ToySpace()).query(narrow, text='a')
@@ -126,6 +130,10 @@ def test_bad_queries(encoder, tmp_path):
     theirs = ShapeIndex(index.ids, index.embeddings, dict(key='theirs'))
     with pytest.raises(ValueError, match='teacher theirs'):
         Retriever(ours, ToySpace('ours')).query(theirs, text='a')
+    with pytest.raises(ValueError, match='teacher theirs'):
+        Retriever(text_space=ToySpace('ours')).query(theirs, text='a')
+    # without a model
+    assert Retriever(text_space=ToySpace('theirs')).query(theirs, text='a')
 
 
 def test_bad_indices(tmp_path):

@@ -1,0 +1,140 @@
+"""The command lines of zero-shot classification and retrieval."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+from toy_space import write_shapes, write_toy_checkpoint
+
+from mm3dpretrain.apis import Retriever, ZeroShotClassifier
+from mm3dpretrain.datasets import ClassEmbeddings, write_class_embeddings
+from tools import retrieve, zero_shot
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    """A checkpoint, shapes, a text config and class embeddings."""
+    root = tmp_path_factory.mktemp('world')
+    write_toy_checkpoint(root / 'toy.pth')
+    write_shapes(root / 'shapes')
+    Config(dict(text_space=dict(type='ToyCLIPSpace'), prompts='plain'), filename=None).dump(
+        root / 'text.py'
+    )
+    rows = np.random.default_rng(0).normal(size=(3, 12))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    write_class_embeddings(root / 'classes.npz', ClassEmbeddings(('cup', 'hat', 'bed'), rows))
+    return root
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_zero_shot(world, tmp_path, capsys):
+    path = str(world / 'shapes' / 'kind0' / 'tetra.off')
+    names = ['chair', 'table', 'red lamp']
+    code = zero_shot.main(
+        [str(world / 'toy.pth'), path, '--text', str(world / 'text.py'), '--classes', *names,
+         '--json', str(tmp_path / 'r.json'), '--out', str(tmp_path / 's.png'), '--topk', '2'],
+    )  # fmt: skip
+    assert code == 0
+    classify = ZeroShotClassifier(world / 'toy.pth', world / 'text.py', prompts='plain')
+    expected = classify(path, names, topk=2)
+    found = json.loads((tmp_path / 'r.json').read_text())[path]
+    assert [(entry['name'], entry['cosine']) for entry in found] == expected
+    assert expected[0][0] in capsys.readouterr().out
+    assert size_of(tmp_path / 's.png')[0] == 200
+    code = zero_shot.main(
+        [str(world / 'toy.pth'), path, '--class-embeddings', str(world / 'classes.npz')]
+    )
+    assert code == 0 and 'hat' in capsys.readouterr().out
+
+
+def test_retrieve_from_a_folder(world, tmp_path, capsys):
+    index = str(tmp_path / 'i.npz')
+    folder = world / 'shapes'
+    assert retrieve.main(['index', str(world / 'toy.pth'), str(folder), '--out', index]) == 0
+    assert '7 shapes, 12 dimensions' in capsys.readouterr().out
+    common = ['query', index, '--text', str(world / 'text.py'), '--topk', '3']
+    out, page = tmp_path / 's.png', tmp_path / 's.html'
+    code = retrieve.main(
+        [*common, '--query', 'a red chair', '--json', str(tmp_path / 'r.json'), '--out', str(out),
+         '--html', str(page)],
+    )  # fmt: skip
+    assert code == 0
+    expected = Retriever(text_space=world / 'text.py').query(index, text='a red chair', topk=3)
+    found = [(e['id'], e['cosine']) for e in json.loads((tmp_path / 'r.json').read_text())]
+    assert found == expected
+    assert size_of(out)[0] == 3 * 196 + 4 and 'a red chair' in page.read_text()
+    picture = tmp_path / 'q.png'
+    Image.fromarray(np.full((20, 30, 3), (250, 9, 9), np.uint8)).save(picture)
+    assert retrieve.main([*common, '--image', str(picture), '--out', str(out)]) == 0
+    shape = folder / 'kind0' / 'tetra.off'
+    capsys.readouterr()
+    code = retrieve.main(
+        ['query', index, '--shape', str(shape), '--checkpoint', str(world / 'toy.pth'),
+         '--out', str(out)]
+    )  # fmt: skip
+    assert code == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith('kind0/tetra.off')
+    assert size_of(out)[0] == 6 * 196 + 4
+
+
+def test_retrieve_from_a_config(world, tmp_path, capsys):
+    pipeline = [
+        dict(type='LoadPoints'),
+        dict(type='SamplePoints', num_points=64),
+        dict(type='NormalizePoints', center='bbox'),
+        dict(type='FillColors'),
+        dict(type='PackTriplets'),
+    ]
+    data = dict(
+        type='UserFolder', data_root=str(world / 'shapes'), num_points=64, cache_dir=None,
+        pipeline=pipeline,
+    )  # fmt: skip
+    Config(dict(test_dataloader=dict(dataset=data))).dump(tmp_path / 'data.py')
+    index, out = str(tmp_path / 'i.npz'), tmp_path / 's.png'
+    code = retrieve.main(
+        ['index', str(world / 'toy.pth'), str(tmp_path / 'data.py'), '--out', index]
+    )
+    assert code == 0
+    code = retrieve.main(
+        ['query', index, '--text', str(world / 'text.py'), '--query', 'hat', '--out', str(out)]
+    )
+    assert code == 0 and size_of(out)[0] == 5 * 196 + 4
+
+
+def test_errors_are_one_line(world, tmp_path, capsys):
+    checkpoint, text = str(world / 'toy.pth'), str(world / 'text.py')
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    cases = [
+        (zero_shot, [checkpoint, 'no.obj', '--text', text, '--classes', 'a'], 'does not exist'),
+        (zero_shot, ['no.pth', 'a.obj', '--text', text, '--classes', 'a'], 'no.pth'),
+        (zero_shot, [checkpoint, 'a.obj', '--class-embeddings', 'no.npz'], 'do not exist'),
+        (
+            zero_shot,
+            [checkpoint, 'a.obj', '--text', text, '--classes', 'a', '--prompts', 'modelnet'],
+            'modelnet40_64',
+        ),
+        (retrieve, ['index', checkpoint, str(empty), '--out', str(tmp_path / 'i.npz')], 'no ('),
+        (retrieve, ['query', 'no.npz', '--query', 'a', '--text', text], 'no index'),
+    ]
+    for tool, args, match in cases:
+        assert tool.main(args) == 1
+        error = capsys.readouterr().err
+        assert error.startswith('error:') and match in error, (args, error)
+    for tool, args in (
+        (zero_shot, [checkpoint, 'a.obj', '--text', text]),
+        (zero_shot, [checkpoint, 'a.obj', '--class-embeddings', 'c.npz', '--out', 'a.xyz']),
+        (retrieve, ['query', 'i.npz', '--query', 'a']),
+        (retrieve, ['query', 'i.npz', '--shape', 'a.obj']),
+        (retrieve, ['index', checkpoint, 'folder', '--out', 'index.bin']),
+    ):
+        with pytest.raises(SystemExit):
+            tool.main(args)
