@@ -21,6 +21,7 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPP
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
+from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
@@ -86,6 +87,10 @@ PARAM_SCHEDULERS = Registry(
     parent=MMENGINE_PARAM_SCHEDULERS,
     scope=SCOPE,
     locations=['mm3dpretrain.engine'],
+)
+# How a FlexibleRunner spreads the model over processes: DDP, FSDP, DeepSpeed.
+STRATEGIES = Registry(
+    'strategy', parent=MMENGINE_STRATEGIES, scope=SCOPE, locations=['mm3dpretrain.engine']
 )
 
 EVALUATORS = Registry(

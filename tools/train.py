@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import FlexibleRunner, Runner, find_latest_checkpoint
 
 from mm3dpretrain.utils import prepare_runtime
 
@@ -117,21 +117,35 @@ def prepare_config(args: argparse.Namespace) -> Config:
 
 def use_cpu_processes(cfg: Config) -> None:
     """Let several processes train without a GPU, for which MMEngine's launcher would ask."""
-    torch.distributed.init_process_group('gloo')
-    cfg.setdefault(
-        'model_wrapper_cfg',
-        dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False),
-    )
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    if 'runner_type' not in cfg:
+        cfg.setdefault('model_wrapper_cfg', wrapper)
+    elif cfg.get('strategy', {}).get('type', 'DDPStrategy') == 'DDPStrategy':
+        cfg.strategy = dict(
+            dict(type='DDPStrategy', model_wrapper=wrapper), **cfg.get('strategy', {})
+        )
 
 
-def main(argv: list[str] | None = None) -> Runner:
-    """Train and return the runner."""
-    cfg = prepare_config(parse_args(argv))
+def run(cfg: Config) -> Runner | FlexibleRunner:
+    """Train as a config says and return the runner.
+
+    Raises:
+        ValueError: for a ``strategy`` without the runner that reads it.
+    """
+    if 'strategy' in cfg and 'runner_type' not in cfg:
+        raise ValueError("strategy is read by runner_type='FlexibleRunner': set that as well")
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         use_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
     return runner
+
+
+def main(argv: list[str] | None = None) -> Runner | FlexibleRunner:
+    """Train and return the runner."""
+    return run(prepare_config(parse_args(argv)))
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mm3dpretrain.apis.checkpoint import compare_keys, config_of, weights_of
+from mm3dpretrain.engine.strategies.sharding import whole_parameters
 from mm3dpretrain.registry import HOOKS
 
 
@@ -63,7 +64,8 @@ class LoadReportHook(Hook):
                 "init_cfg=dict(type='mm3dpretrain.PretrainedParts', ...) instead"
             )
         for name, module, checkpoint, prefix in sources:
-            runner.logger.info(self._report(name, module, checkpoint, prefix))
+            with whole_parameters(runner.model):
+                runner.logger.info(self._report(name, module, checkpoint, prefix))
             difference = other_pictures(model, checkpoint, prefix)
             if difference:
                 runner.logger.warning(f'{name}: {difference}')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
+from mm3dpretrain.engine.strategies.sharding import plain_name
 from mm3dpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -66,7 +67,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
         last = part.num_layers - 1
         factors = {
-            id(parameter): self.rate ** (last - part.layer_index(name))
+            id(parameter): self.rate ** (last - part.layer_index(plain_name(name)))
             for name, parameter in part.named_parameters()
         }
         for group in params:

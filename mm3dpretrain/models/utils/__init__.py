@@ -1,3 +1,4 @@
+from .activation_checkpointing import checkpoint_activations
 from .masking import block_mask, draw_mask_counts, random_mask, select_patches
 from .patch_dgcnn import EdgeConv, PatchDGCNN
 from .pretrained_parts import PretrainedParts
@@ -20,6 +21,7 @@ __all__ = [
     'TransformerBlock',
     'TransformerBlocks',
     'block_mask',
+    'checkpoint_activations',
     'draw_mask_counts',
     'drop_path',
     'init_transformer_weights',

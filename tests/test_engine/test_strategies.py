@@ -1,0 +1,221 @@
+"""Two processes on the CPU train as one does, with whole and with sharded models."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dist_utils import run_distributed
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from torch import nn
+
+from mm3dpretrain.datasets.samplers import seed_everything
+from mm3dpretrain.models.encoders import PPAT
+from mm3dpretrain.registry import DATASETS, MODELS
+from mm3dpretrain.structures import PretrainDataSample
+from tools import train as train_tool
+
+WIDTH = 16
+SAMPLES = 16
+
+
+@MODELS.register_module(force=True)
+class PlainPPAT(PPAT):
+    """PPAT without batch statistics, which half a batch does not share with the whole one."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        for part in self.patch_mlp:
+            part[1] = nn.Identity()
+
+
+@DATASETS.register_module(force=True)
+class FixedTriplets(BaseDataset):
+    """Clouds with embeddings of a teacher; every third has no text."""
+
+    METAINFO = dict(gravity_axis='y', normalization='unit_sphere')
+
+    def load_data_list(self):
+        return [dict(index=i) for i in range(SAMPLES)]
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(int(index))
+        points = np.concatenate([rng.uniform(-0.5, 0.5, (64, 3)), rng.random((64, 3))], 1)
+        inputs = dict(
+            points=points,
+            image_embeds=rng.normal(size=WIDTH),
+            text_embeds=rng.normal(size=WIDTH),
+            has_image=1.0,
+            has_text=float(index % 3 > 0),
+        )
+        inputs = {k: torch.as_tensor(v, dtype=torch.float32) for k, v in inputs.items()}
+        return dict(inputs=inputs, data_samples=PretrainDataSample())
+
+
+def config(work_dir, batch_size: int, **more) -> Config:
+    cfg = dict(
+        default_scope='mm3dpretrain',
+        model=dict(
+            type='MRD',
+            embed_dim=WIDTH,
+            point_encoder=dict(
+                type='PlainPPAT',
+                scaling=1,
+                embed_dim=24,
+                depth=2,
+                num_heads=2,
+                mlp_dim=32,
+                patch_dim=16,
+                num_groups=8,
+                group_size=8,
+                radius=0.4,
+            ),
+            alignment=dict(type='MultiModalAlignmentLoss'),
+            intra_loss=dict(type='IntraRelationLoss'),
+            cross_loss=dict(type='CrossRelationLoss'),
+        ),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            drop_last=True,
+            sampler=dict(type='SeededSampler', shuffle=True),
+            collate_fn=dict(type='default_collate'),
+            dataset=dict(type='FixedTriplets'),
+        ),
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05),
+            paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+            clip_grad=dict(max_norm=0.5),
+        ),
+        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=4)],
+        train_cfg=dict(type='ResumableTrainLoop', max_epochs=3),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=1),
+            checkpoint=dict(type='CheckpointHook', interval=1),
+        ),
+        custom_hooks=[dict(type='IterSeedHook'), dict(type='CheckpointMetaHook')],
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        randomness=dict(seed=0),
+        log_level='ERROR',
+        work_dir=str(work_dir),
+    )
+    cfg = Config(cfg)
+    cfg.merge_from_dict(more)
+    return cfg
+
+
+def sharded(**more) -> dict:
+    strategy = dict(type='FSDPStrategy', blocks=('point_encoder.blocks',))
+    return dict(runner_type='FlexibleRunner', strategy=strategy, **more)
+
+
+def train(rank, world_size, work_dir, batch_size, more, resume=None):
+    cfg = config(work_dir, batch_size, **copy.deepcopy(more))
+    cfg.launcher = 'none' if world_size == 1 else 'pytorch'
+    if resume:
+        cfg.resume, cfg.load_from = True, str(resume)
+    seed_everything(0)
+    runner = train_tool.run(cfg)
+    return runner.iter
+
+
+def losses(work_dir: Path) -> dict[int, dict]:
+    lines = [
+        json.loads(line)
+        for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+        for line in path.read_text().splitlines()
+    ]
+    return {entry['step']: entry for entry in lines if 'loss' in entry}
+
+
+def read(path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+EMA = [
+    dict(type='IterSeedHook'),
+    dict(type='CheckpointMetaHook'),
+    dict(type='EMAHook', momentum=0.3),
+]
+
+
+@pytest.fixture(scope='module')
+def one(tmp_path_factory) -> Path:
+    """Three epochs of two steps by one process, weights averaged."""
+    work_dir = tmp_path_factory.mktemp('one')
+    train(0, 1, work_dir, 8, dict(custom_hooks=EMA))
+    return work_dir
+
+
+@pytest.fixture(scope='module')
+def fsdp(tmp_path_factory) -> Path:
+    work_dir = tmp_path_factory.mktemp('fsdp')
+    assert run_distributed(train, 2, (work_dir, 4, sharded(custom_hooks=EMA))) == [6, 6]
+    return work_dir
+
+
+def assert_same_training(actual: dict, expected: dict, **tolerance) -> None:
+    """Weights, averages, and the state of the optimiser."""
+    for key in ('state_dict', 'ema_state_dict'):
+        assert set(actual[key]) == set(expected[key])
+        for name, value in expected[key].items():
+            torch.testing.assert_close(actual[key][name], value, msg=name, **tolerance)
+    ours, theirs = actual['optimizer'], expected['optimizer']
+    assert ours['param_groups'] == theirs['param_groups']
+    assert set(ours['state']) == set(theirs['state'])
+    for index, state in theirs['state'].items():
+        for name, value in state.items():
+            torch.testing.assert_close(ours['state'][index][name], value, msg=name, **tolerance)
+
+
+CLOSE = dict(rtol=2e-3, atol=2e-5)
+
+
+def test_ddp_equals_one_process(one, tmp_path):
+    assert run_distributed(train, 2, (tmp_path, 4, dict(custom_hooks=EMA))) == [6, 6]
+    assert_same_training(read(tmp_path / 'epoch_3.pth'), read(one / 'epoch_3.pth'), **CLOSE)
+
+
+def test_fsdp_equals_one_process(one, fsdp):
+    expected, actual = losses(one), losses(fsdp)
+    assert len(expected) == len(actual) == 6
+    for step, entry in expected.items():
+        # the gradient of all parameters: it was clipped by the norm of the whole model
+        np.testing.assert_allclose(actual[step]['grad_norm'], entry['grad_norm'], rtol=1e-4)
+        np.testing.assert_allclose(actual[step]['logit_scale'], entry['logit_scale'], rtol=1e-4)
+    assert_same_training(read(fsdp / 'epoch_3.pth'), read(one / 'epoch_3.pth'), **CLOSE)
+
+
+def test_fsdp_checkpoint_is_whole(fsdp):
+    """Its weights are a plain model's, which takes them to the bit, and it says where from."""
+    checkpoint = read(fsdp / 'epoch_3.pth')
+    model = MODELS.build(config(fsdp, 4).model)
+    assert not model.load_state_dict(checkpoint['state_dict']).missing_keys
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, checkpoint['state_dict'][name]), name
+    assert checkpoint['meta']['mm3dpretrain']['method'] == 'MRD'
+    trained = checkpoint['ema_state_dict']
+    assert trained['steps'] == 6
+    assert any(not torch.equal(trained[f'module.{k}'], v) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize('kind, start', [('fsdp', 'fsdp'), ('fsdp', 'one'), ('one', 'fsdp')])
+def test_resume(kind, start, request, tmp_path):
+    """Any run goes on from any other, and ends like the one that was never stopped."""
+    source = request.getfixturevalue(start)
+    if kind == 'one':
+        args = (tmp_path, 8, dict(custom_hooks=EMA), source / 'epoch_2.pth')
+        assert train(0, 1, *args) == 6
+    else:
+        args = (tmp_path, 4, sharded(custom_hooks=EMA), source / 'epoch_2.pth')
+        assert run_distributed(train, 2, args) == [6, 6]
+    assert set(losses(tmp_path)) == {5, 6}
+    whole = request.getfixturevalue(kind)
+    exact = dict(rtol=0, atol=0) if kind == start else CLOSE
+    assert_same_training(read(tmp_path / 'epoch_3.pth'), read(whole / 'epoch_3.pth'), **exact)
