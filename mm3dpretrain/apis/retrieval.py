@@ -229,7 +229,7 @@ class Retriever:
     def _pack(self, ids: list[str], embeddings: np.ndarray, **meta) -> ShapeIndex:
         if not np.isfinite(embeddings).all():
             raise ValueError('an embedding is not finite: did the training diverge?')
-        meta = dict(key=self.encoder.teacher_key, gravity_axis=self.encoder.gravity_axis, **meta)
+        meta = dict(key=self.encoder.embedding_key, gravity_axis=self.encoder.gravity_axis, **meta)
         return ShapeIndex(tuple(ids), embeddings.astype(np.float16), meta)
 
     # ---------------------------------------------------------------- queries

@@ -65,7 +65,7 @@ class ShapeEncoder:
         self.seed = seed
         record = getattr(model, 'checkpoint_meta', {}).get('mm3dpretrain', {})
         self.gravity_axis = record.get('gravity_axis') or 'none'
-        self.teacher_key = record.get('teacher_key')
+        self.embedding_key = record.get('embedding_key')
         self.channels = _channels(model, record.get('point_channels'))
         self.pipeline = _pipeline(getattr(model, 'cfg', {}), num_points, self.channels)
         self.num_points = self.pipeline[0]['num_points']
@@ -92,10 +92,10 @@ class ShapeEncoder:
                 f'{source} has embeddings of width {dim}, the model was trained for '
                 f'{self.embed_dim}: take the teacher of the training'
             )
-        if None not in (key, self.teacher_key) and key != self.teacher_key:
+        if None not in (key, self.embedding_key) and key != self.embedding_key:
             raise ValueError(
                 f'{source} is of the teacher {key}, the model was trained with '
-                f'{self.teacher_key}: their spaces have nothing in common'
+                f'{self.embedding_key}: their spaces have nothing in common'
             )
 
     def prepare(self, shape: Shape, up_axis: str | None = None) -> Tensor:

@@ -168,5 +168,5 @@ def check_space(encoder: ShapeEncoder, space) -> None:
         ValueError: see :meth:`ShapeEncoder.check_teacher`.
     """
     # the identity is a hash of all weights: not for nothing
-    key = None if encoder.teacher_key is None else space.identity
+    key = None if encoder.embedding_key is None else space.identity
     encoder.check_teacher('the text space', space.embed_dim, key)

@@ -17,6 +17,11 @@ from .zero_shot import TIE
 
 #: direction -> modalities of query and gallery: p shapes, i images, t texts
 DIRECTIONS = {'p2i': ('p', 'i'), 'p2t': ('p', 't'), 'i2p': ('i', 'p'), 't2p': ('t', 'p')}
+#: modality -> all rows in the data sample, one row in the inputs, flag of those that have it
+SOURCES = {
+    'i': ('image_features', 'image_embeds', 'has_image'),
+    't': ('text_features', 'text_embeds', 'has_text'),
+}
 #: similarities held at a time: 64 MB of float32
 BLOCK = 1 << 24
 
@@ -116,8 +121,10 @@ class RetrievalMetric(BaseMetric):
     (:func:`first_ranks`). A shape without image or text takes no part in those directions, neither
     as query nor in the gallery.
 
-    Reads ``feat_embed`` (D,) of the data samples, and ``image_embeds`` and ``text_embeds`` (D,) or
-    (K, D) of the batch's inputs, with ``has_image`` and ``has_text`` where some lack them.
+    Reads ``feat_embed`` (D,) of the data samples; their ``image_features`` (V, D) and
+    ``text_features`` (K, D), all views and texts of a shape, which ``PackTriplets`` passes on with
+    ``meta_keys``; or else one of each, ``image_embeds`` and ``text_embeds`` (D,) of the batch's
+    inputs, with ``has_image`` and ``has_text`` where some lack them.
 
     Args:
         directions: which ones.
@@ -165,16 +172,10 @@ class RetrievalMetric(BaseMetric):
             data_samples: elements or dicts, see the class.
 
         Raises:
-            ValueError: for a sample without embedding, or a batch without those of the other
-                modalities.
+            ValueError: for a sample without embedding.
         """
         inputs = data_batch['inputs']
         wanted = {m for direction in self.directions for m in DIRECTIONS[direction]}
-        for name, key in (('i', 'image_embeds'), ('t', 'text_embeds')):
-            if name in wanted and key not in inputs:
-                raise ValueError(
-                    f'the batch has no {key!r}: load embeddings in the pipeline, or set directions'
-                )
         for index, sample in enumerate(data_samples):
             embed = sample.get('feat_embed')
             if embed is None:
@@ -184,13 +185,10 @@ class RetrievalMetric(BaseMetric):
                 )
             cloud = inputs['points'][index] if 'points' in inputs else None
             result = dict(p=embed.float().cpu().numpy()[None], about=describe_sample(sample, cloud))
-            for name, key, flag in (
-                ('i', 'image_embeds', 'has_image'),
-                ('t', 'text_embeds', 'has_text'),
-            ):
-                if name in wanted and (flag not in inputs or bool(inputs[flag][index])):
-                    rows = inputs[key][index].float().cpu()
-                    result[name] = F.normalize(rows.reshape(-1, rows.shape[-1]), dim=-1).numpy()
+            for name in wanted & set(SOURCES):
+                rows = _rows(sample, inputs, index, *SOURCES[name])
+                if rows is not None:
+                    result[name] = rows
             self.results.append(result)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -223,8 +221,11 @@ class RetrievalMetric(BaseMetric):
         other = gallery if query == 'p' else query
         kept = [result for result in results if other in result]
         if not kept:
-            name = {'i': 'image', 't': 'text'}[other]
-            raise ValueError(f'none of {len(results)} shapes has an {name} embedding')
+            features, embeds, _ = SOURCES[other]
+            raise ValueError(
+                f'none of {len(results)} shapes has {features!r} or {embeds!r}: load embeddings in '
+                'the pipeline, or set directions'
+            )
         shapes = np.concatenate([result['p'] for result in kept])
         counts = [len(result[other]) for result in kept]
         owners = np.repeat(np.arange(len(kept)), counts)
@@ -239,3 +240,14 @@ class RetrievalMetric(BaseMetric):
             torch.from_numpy(pairs),
         )
         return ranks.cpu().numpy(), dict(queries=len(ranks), gallery=len(sides[gallery]))
+
+
+def _rows(sample, inputs, index: int, features: str, embeds: str, flag: str) -> np.ndarray | None:
+    """Unit embeddings (K, D) that a shape has of one modality, None where it has none."""
+    rows = sample.get(features)
+    if rows is None:
+        if embeds not in inputs or (flag in inputs and not bool(inputs[flag][index])):
+            return None
+        rows = inputs[embeds][index]
+    rows = torch.as_tensor(rows).float().cpu()
+    return F.normalize(rows.reshape(-1, rows.shape[-1]), dim=-1).numpy() if len(rows) else None

@@ -144,6 +144,12 @@ class ZeroShotMetric(BaseMetric):
                     f'sample {sample.get("sample_id", "?")!r} has label {label}, the data set '
                     f'names {len(self._rows)} classes'
                 )
+            key, found = self._chosen.meta.get('key'), sample.get('embedding_key')
+            if None not in (key, found) and key != found:
+                raise ValueError(
+                    f'the class embeddings are of the teacher {key}, those of the data of {found}: '
+                    'their spaces have nothing in common'
+                )
             facts = describe_sample(sample, None if clouds is None else clouds[index])
             # several processes are put together sample by sample: those left out keep their place
             results.append([int(self._rows[label]), -1, facts])

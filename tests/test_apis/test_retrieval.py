@@ -126,7 +126,7 @@ def test_bad_queries(encoder, tmp_path):
         index.search(np.ones(DIM), 0)
     with pytest.raises(ValueError, match='width 9'):
         Retriever(encoder, ToySpace(dim=9))
-    ours = ShapeEncoder(write_toy_checkpoint(tmp_path / 'k.pth', teacher_key='ours'))
+    ours = ShapeEncoder(write_toy_checkpoint(tmp_path / 'k.pth', embedding_key='ours'))
     theirs = ShapeIndex(index.ids, index.embeddings, dict(key='theirs'))
     with pytest.raises(ValueError, match='teacher theirs'):
         Retriever(ours, ToySpace('ours')).query(theirs, text='a')

@@ -161,7 +161,7 @@ def test_equal_names_keep_their_order(encoder):
 
 
 def test_other_spaces_are_refused(tmp_path):
-    checkpoint = write_toy_checkpoint(tmp_path / 'k.pth', teacher_key='ours')
+    checkpoint = write_toy_checkpoint(tmp_path / 'k.pth', embedding_key='ours')
     with pytest.raises(ValueError, match='width 9'):
         ZeroShotClassifier(checkpoint, ToySpace('ours', dim=9))
     with pytest.raises(ValueError, match=r'teacher theirs.*trained with ours'):

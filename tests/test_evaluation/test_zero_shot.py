@@ -167,6 +167,7 @@ def test_bad_samples():
         (bare, 'has no feat_embed'),
         (unlabelled, 'has no gt_label'),
         (sample(unit(8), 6), 'label 6'),
+        (sample(unit(8), 0, embedding_key='other'), 'teacher teacher, those of the data of other'),
         (sample(np.full(8, np.nan, np.float32), 0), 'not finite'),
     ]
     for broken, match in cases:
