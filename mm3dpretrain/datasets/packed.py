@@ -174,7 +174,8 @@ class Cc0Objects(_PackedDataset):
     """1936 coloured, captioned low-poly objects, free to use (CC0).
 
     Frame: +y up, box-centred, unit sphere. Points are drawn from the meshes with the colour and
-    normal of their face, with a seed that depends on the object only. No labels; a caption each.
+    normal of their face, with a seed that depends on the object only. No labels; a caption each,
+    and ``clip_name``, the matching name of a ``TextBank``, or None where there is none (noisy).
     Colour variants of one mesh share pack and caption, so train and val are split by a hash of
     (pack, caption).
 
@@ -208,9 +209,11 @@ class Cc0Objects(_PackedDataset):
     def load_data_list(self) -> list[dict]:
         """One record for each object of the split."""
         meta = self._meta()
+        # a name in the bank of text embeddings beside the set: heuristic, where there is one
+        clip_names = meta.get('clip_name') or [None] * len(meta['name'])
         records = []
-        for row, (pack, name, caption) in enumerate(
-            zip(meta['pack'], meta['name'], meta['caption'])
+        for row, (pack, name, caption, clip_name) in enumerate(
+            zip(meta['pack'], meta['name'], meta['caption'], clip_names)
         ):
             part = stable_seed(f'{pack}/{caption}') < self.val_fraction * 2**32
             if self.split != 'all' and part != (self.split == 'val'):
@@ -218,6 +221,7 @@ class Cc0Objects(_PackedDataset):
             record = self.record(
                 f'{pack}/{name}', synset=pack, model_id=name, caption=[caption], row=row
             )
+            record['clip_name'] = clip_name
             records.append(record)
         return records
 

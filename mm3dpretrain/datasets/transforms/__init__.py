@@ -12,6 +12,7 @@ from .depth import (
     RandomRotateDepth,
     ResizeDepth,
 )
+from .embeddings import LoadEmbeddings, PickEmbeddings, TokenizeCaption
 from .frames import (
     DropDepth,
     LoadFrames,
@@ -61,6 +62,7 @@ __all__ = [
     'LoadCompletionPair',
     'LoadDepth',
     'LoadDepthImage',
+    'LoadEmbeddings',
     'LoadFrames',
     'LoadLidar',
     'LoadPictures',
@@ -74,6 +76,7 @@ __all__ = [
     'PackFrames',
     'PackPairs',
     'PackTriplets',
+    'PickEmbeddings',
     'PickView',
     'PointsInPicture',
     'PointsInRange',
@@ -96,6 +99,7 @@ __all__ = [
     'SamplePoints',
     'ScaleIntensity',
     'TiltPoints',
+    'TokenizeCaption',
     'TwoViewPoints',
     'VoteCopies',
 ]

@@ -24,7 +24,10 @@ META_KEYS = (
     'view_index',
     'img_flipped',
     'difficulty',
+    'embedding_key',
 )
+#: embeddings and tokens of images and texts, passed on as they are
+EMBEDDING_KEYS = ('image_embeds', 'text_embeds', 'has_image', 'has_text', 'text_tokens')
 
 
 def start_sample(results: dict, meta_keys: Sequence[str]) -> PretrainDataSample:
@@ -43,8 +46,9 @@ class PackTriplets(BaseTransform):
 
     Returns ``dict(inputs=dict(points, img), data_samples=...)`` with ``points`` (N, C) float32 and
     ``img`` (3, H, W) uint8, or (V, 3, H, W) for several views; each only if it was loaded, as are
-    ``vote_points`` (V, N, C). The sample has ``gt_label`` (1,) where the class is known,
-    ``gt_part`` (N,), ``gt_points`` (M, 3), ``cameras`` and the meta information.
+    ``vote_points`` (V, N, C), and ``image_embeds``, ``text_embeds`` (D,), ``has_image``,
+    ``has_text`` (), ``text_tokens`` (L,). The sample has ``gt_label`` (1,) where the class is
+    known, ``gt_part`` (N,), ``gt_points`` (M, 3), ``cameras`` and the meta information.
 
     Args:
         meta_keys: what goes to the meta information, if it is there.
@@ -67,6 +71,9 @@ class PackTriplets(BaseTransform):
         if 'img' in results:
             image = np.moveaxis(results['img'], -1, -3)
             inputs['img'] = torch.from_numpy(np.ascontiguousarray(image))
+        for key in EMBEDDING_KEYS:
+            if key in results:
+                inputs[key] = torch.as_tensor(results[key])
         if not inputs:
             raise ValueError('PackTriplets: nothing was loaded; put LoadPoints before it')
         sample = start_sample(results, self.meta_keys)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from mm3dpretrain.compat import require
@@ -110,11 +112,15 @@ class ImageTower(nn.Module):
 
     Args:
         visual: tower from (B, 3, H, W) to (B, D).
+
+    Attributes:
+        logit_scale: logarithm of CLIP's learnable scale.
     """
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
         self.visual = visual
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def encode_image(self, image: Tensor) -> Tensor:
         """(B, 3, H, W), normalised -> (B, D)."""
