@@ -44,6 +44,8 @@ class BaseShapeDataset(PretrainDataset):
             :func:`~mm3dpretrain.datasets.subsets.label_fraction_subset`). For fine-tuning with few
             labels; unlike ``sample_fraction`` it needs labels.
         label_seed: of that list.
+        leave_out: names of classes whose samples are not read, so that zero-shot classification
+            can be judged on classes that were never seen. Labels stay as they are.
         expected_count: number of samples that the complete split has; another number is logged as
             a warning. None checks nothing.
         on_error: 'raise' stops at a broken sample with one error that names its file; 'skip' logs
@@ -55,7 +57,8 @@ class BaseShapeDataset(PretrainDataset):
             :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        ValueError: for a wrong ``on_error``, ``sample_fraction`` or ``label_fraction``.
+        ValueError: for a wrong ``on_error``, ``sample_fraction`` or ``label_fraction``, or an
+            unknown class to leave out.
         FileNotFoundError: if the data set is not at ``data_root``; the message says where to get
             it and how it must lie.
     """
@@ -71,6 +74,7 @@ class BaseShapeDataset(PretrainDataset):
         sample_seed: int = 0,
         label_fraction: float = 1.0,
         label_seed: int = 0,
+        leave_out: Sequence[str] = (),
         expected_count: int | None = None,
         on_error: str = 'raise',
         max_refetch: int = 100,
@@ -91,6 +95,7 @@ class BaseShapeDataset(PretrainDataset):
             raise ValueError(f'label_fraction must be in (0, 1], got {label_fraction}')
         self.label_fraction = label_fraction
         self.label_seed = label_seed
+        self.leave_out = tuple(leave_out)
         self.sample_fraction = sample_fraction
         self.sample_seed = sample_seed
         self.expected_count = expected_count
@@ -140,6 +145,9 @@ class BaseShapeDataset(PretrainDataset):
                 f'{self.data_root}, {self.expected_count} expected: the download may be '
                 'incomplete, or another version'
             )
+        if self.leave_out:
+            self.data_list = self._without_classes(self.data_list)
+            count = len(self.data_list)
         if self.label_fraction < 1 and count:
             self.data_list = self._balanced_share(self.data_list)
             count = len(self.data_list)
@@ -148,6 +156,21 @@ class BaseShapeDataset(PretrainDataset):
         keep = max(1, round(self.sample_fraction * count))
         chosen = np.random.default_rng(self.sample_seed).choice(count, keep, replace=False)
         return [self.data_list[i] for i in np.sort(chosen)]
+
+    def _without_classes(self, records: list[dict]) -> list[dict]:
+        classes = self._metainfo.get('classes', ())
+        unknown = sorted(set(self.leave_out) - set(classes))
+        if unknown:
+            raise ValueError(
+                f'{type(self).__name__}: leave_out names {unknown}, the classes are {list(classes)}'
+            )
+        gone = {classes.index(name) for name in self.leave_out}
+        kept = [record for record in records if record['gt_label'] not in gone]
+        self._log(
+            f'{type(self).__name__}: {len(kept)} of {len(records)} samples, without those of '
+            f'{len(gone)} classes'
+        )
+        return kept
 
     def _balanced_share(self, records: list[dict]) -> list[dict]:
         labels = [record['gt_label'] for record in records]
