@@ -20,6 +20,7 @@ from .samplers import SeededSampler
 from .scanobjectnn import ScanObjectNN
 from .shapenet55 import ShapeNet55
 from .shapenetpart import ShapeNetPart
+from .shards import ShardedTriplets
 from .ulip_triplets import ULIPTriplets
 from .user_folder import UserFolder
 from .waymo_pairs import WaymoPairs
@@ -58,6 +59,7 @@ __all__ = [
     'ShapeNet55',
     'ShapeNet55Completion',
     'ShapeNetPart',
+    'ShardedTriplets',
     'Shapes69',
     'SyntheticRoomsFrames',
     'TUMFrames',

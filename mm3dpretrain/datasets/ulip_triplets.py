@@ -24,8 +24,8 @@ class ULIPTriplets(ShapeNet55):
     """ULIP's triplets of ShapeNet-55; a folder of your own in this layout works as well.
 
     Frame and keys are those of :class:`ShapeNet55`. ``caption`` is what ``captions.json`` says of
-    the sample, where that file exists; else all names of its category in ``taxonomy.json`` ('table',
-    'desk'): ULIP draws one of them and fills it into prompt templates. Depth pictures are left out.
+    the sample, where that file exists; else all names of its category in ``taxonomy.json`` (table,
+    desk): ULIP draws one of them and fills it into prompt templates. Depth pictures are left out.
 
     Args:
         data_root: folder of the lists.
