@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -145,5 +146,9 @@ class CLIPPretrainer(BasePretrainer):
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (K, D) of texts by the tower in training, float32, unit length."""
-        tokens = build_tokenizer(self.model)(list(texts)).to(self.clip.logit_scale.device)
+        tokens = self._tokenizer(list(texts)).to(self.clip.logit_scale.device)
         return F.normalize(self.clip.encode_text(tokens).float(), dim=-1)
+
+    @cached_property
+    def _tokenizer(self):
+        return build_tokenizer(self.model)
