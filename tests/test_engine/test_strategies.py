@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch import nn
 
 from mm3dpretrain.datasets.samplers import seed_everything
 from mm3dpretrain.models.encoders import PPAT
-from mm3dpretrain.registry import DATASETS, MODELS
+from mm3dpretrain.registry import DATASETS, MODELS, STRATEGIES
 from mm3dpretrain.structures import PretrainDataSample
+from mm3dpretrain.utils import prepare_runtime
 from tools import train as train_tool
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 16
 SAMPLES = 16
 
@@ -219,3 +222,106 @@ def test_resume(kind, start, request, tmp_path):
     whole = request.getfixturevalue(kind)
     exact = dict(rtol=0, atol=0) if kind == start else CLOSE
     assert_same_training(read(tmp_path / 'epoch_3.pth'), read(whole / 'epoch_3.pth'), **exact)
+
+
+def step_count(path) -> int:
+    return int(read(path)['optimizer']['state'][0]['step'])
+
+
+def test_accumulation(tmp_path):
+    """Two batches for a step of the optimiser, with the same gradients in sharded training."""
+    options = dict(optim_wrapper=dict(accumulative_counts=2))
+    train(0, 1, tmp_path / 'one', 8, options)
+    run_distributed(train, 2, (tmp_path / 'fsdp', 4, sharded(**options)))
+    for kind in ('one', 'fsdp'):
+        assert len(losses(tmp_path / kind)) == 6
+        assert step_count(tmp_path / kind / 'epoch_3.pth') == 3
+    one, fsdp = (read(tmp_path / kind / 'epoch_3.pth')['state_dict'] for kind in ('one', 'fsdp'))
+    for name, value in one.items():
+        torch.testing.assert_close(fsdp[name], value, msg=name, **CLOSE)
+
+
+def _with_teacher(rank, world_size, work_dir):
+    """A frozen live teacher, weights that come from a file, and activations computed again."""
+    cfg = config(work_dir, 4, **sharded())
+    cfg.launcher = 'pytorch'
+    cfg.model.image_teacher = dict(type='ToyTower')
+    cfg.train_cfg.max_epochs = 1
+    cfg.custom_hooks = [
+        dict(type='CheckpointMetaHook'),
+        dict(type='LoadReportHook'),
+        dict(type='ActivationCheckpointHook', modules=('point_encoder.blocks',)),
+    ]
+    cfg.load_from = str(work_dir / 'start.pth')
+    runner = train_tool.run(cfg)
+    return sum(p.numel() for p in runner.model.parameters())
+
+
+@MODELS.register_module(force=True)
+class ToyTower(nn.Module):
+    """Half of a vision-language model; like the real ones, in no checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(3, WIDTH)
+        self.register_state_dict_post_hook(self._leave_out)
+
+    @staticmethod
+    def _leave_out(module, state_dict, prefix, local_metadata):
+        for name in [name for name in state_dict if name.startswith(prefix)]:
+            del state_dict[name]
+
+    def encode_image(self, img):
+        return self.net(img.mean((2, 3)))
+
+
+def test_fsdp_with_teacher_start_and_recomputation(tmp_path):
+    start = MODELS.build(config(tmp_path, 4).model)
+    torch.save(dict(state_dict=start.state_dict(), meta={}), tmp_path / 'start.pth')
+    held = run_distributed(_with_teacher, 2, (tmp_path,))
+    total = sum(p.numel() for p in start.parameters())
+    scalars, tower = 5, 4 * WIDTH
+    padding = 64
+    assert sum(held) <= total + scalars + 2 * tower + padding, 'every process holds half'
+    state = read(tmp_path / 'epoch_1.pth')['state_dict']
+    assert set(state) == set(start.state_dict())
+
+
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(state_dict_cfg='local'), ValueError, 'always whole'),
+        (dict(activation_checkpointing=dict(check_fn='f')), ValueError, 'ActivationCheckpointHook'),
+        (dict(model_wrapper=dict(sharding_strategy='NO_SHARD')), ValueError, 'DDPStrategy'),
+    ],
+)
+def test_refused_options(options, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        STRATEGIES.build(dict(type='FSDPStrategy', work_dir=str(tmp_path), **options))
+
+
+def _unknown_blocks(rank, world_size, work_dir):
+    cfg = config(work_dir, 4, **sharded())
+    cfg.launcher, cfg.strategy.blocks = 'pytorch', ('point_encoder.layers',)
+    with pytest.raises(ValueError, match='point_encoder.layers'):
+        train_tool.run(cfg)
+    return True
+
+
+def test_unknown_blocks(tmp_path):
+    assert all(run_distributed(_unknown_blocks, 2, (tmp_path,)))
+
+
+def test_strategy_needs_its_runner(tmp_path):
+    cfg = config(tmp_path, 4, strategy=dict(type='FSDPStrategy'))
+    cfg.launcher = 'none'
+    with pytest.raises(ValueError, match='FlexibleRunner'):
+        train_tool.run(cfg)
+
+
+@pytest.mark.skipif(find_spec('deepspeed') is not None, reason='DeepSpeed is installed')
+def test_missing_deepspeed_is_named_first(tmp_path):
+    cfg = prepare_runtime(ROOT / 'configs/_base_/strategies/deepspeed_zero1.py')
+    with pytest.raises(ImportError, match='pip install deepspeed'):
+        STRATEGIES.build(dict(cfg.strategy, work_dir=str(tmp_path / 'work')))
+    assert not (tmp_path / 'work').exists()
