@@ -17,7 +17,7 @@ from ..compat import require
 from .io import SampleError, atomic_path
 from .samplers import SeededIndex, mix_seed
 from .shard_io import INDEX, VERSION, encode_sample
-from .worker_pool import Progress, one_line, run_jobs
+from .worker_pool import Outcome, Progress, one_line, run_jobs
 
 PARTS = 'parts'
 SETTINGS = 'settings.json'
@@ -69,7 +69,7 @@ def write_shards(
         seed: of the order in which the samples go into shards, so that neighbours in a shard are
             not of one kind, and of random transforms; None keeps the order of the data set.
         half: points in half precision.
-        workers: processes.
+        workers: processes; 1 works in this one.
         embedding_key: which model made the features; default the records' ``embedding_key``.
         settings: what else the samples depend on; a folder of other settings is refused.
 
@@ -112,7 +112,8 @@ def write_shards(
     require('webdataset', 'shards', 'writing shards')
     write = _Writer(dataset, out, half, seed or 0)
     progress = Progress(len(todo)) if todo else None
-    for done, outcome in enumerate(run_jobs(write, todo, workers, **LIMITS), 1):
+    outcomes = run_jobs(write, todo, workers, **LIMITS) if workers > 1 else map(write.tell, todo)
+    for done, outcome in enumerate(outcomes, 1):
         progress.update(done)
         if outcome.error is not None:
             failed.append(f'{_shard_name(outcome.job[0])}: {outcome.error}')
@@ -168,13 +169,20 @@ def _check_settings(out: Path, settings: dict) -> None:
 
 
 class _Writer:
-    """Writes one shard of chosen samples; runs in processes of its own."""
+    """Writes one shard of chosen samples, here or in a process of its own."""
 
     def __init__(self, dataset: Any, out: Path, half: bool, seed: int) -> None:
         self.dataset = dataset
         self.out = out
         self.half = half
         self.seed = seed
+
+    def tell(self, job: tuple[int, list[int]]) -> Outcome:
+        """Write a shard in this process."""
+        try:
+            return Outcome(job, self(job), None)
+        except (SampleError, ValueError, OSError) as error:
+            return Outcome(job, None, one_line(error))
 
     def __call__(self, job: tuple[int, list[int]]) -> None:
         number, chosen = job

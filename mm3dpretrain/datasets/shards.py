@@ -23,6 +23,9 @@ from .shard_index import ShardIndex, open_url, read_shard_index
 from .shard_io import decode_sample, iterate_shard
 from .shard_order import Piece, batches_before, buffer_order, lane_bounds, lane_pieces
 
+# loaders warn when a stream gives more than its length; MMEngine's logger asks for one
+ENDLESS = 2**62
+
 
 @DATASETS.register_module()
 class ShardedTriplets(IterableDataset):
@@ -133,9 +136,16 @@ class ShardedTriplets(IterableDataset):
 
     @property
     def num_samples(self) -> int:
-        """Samples of an epoch over all ranks. A stream has no ``len``: loaders would stop there."""
+        """Samples of an epoch over all ranks."""
         self.full_init()
         return self.index.num_samples
+
+    def __len__(self) -> int:
+        """Samples of this rank; a number that no run reaches, where the stream does not end."""
+        if self.num_epochs is None:
+            return ENDLESS
+        first, last = lane_bounds(self.num_samples, self.rank, self.world_size)
+        return self.num_epochs * (last - first)
 
     def start_at(self, batch: int, batch_size: int) -> None:
         """Let the next iteration begin with batch ``batch`` (from 0) of this rank.

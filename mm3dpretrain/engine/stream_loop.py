@@ -51,8 +51,8 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
         if self._iter > 0 and found not in (None, stream):
             raise ValueError(
                 f'the checkpoint was trained on the stream {found}, this run has {stream}: '
-                'resumed, it would repeat some samples and lose others. Make them equal, or start a new '
-                'stream with load_from and resume=False'
+                'resumed, it would repeat some samples and lose others. Make them equal, or start '
+                'anew with load_from and resume=False'
             )
         self.runner.message_hub.update_info(STREAM, stream)
         loader.dataset.start_at(self._iter, loader.batch_size)

@@ -104,7 +104,8 @@ def test_samples_come_back(shards):
         assert sample['point_channels'] == CHANNELS
     np.testing.assert_allclose(found['s0']['image_weights'], [0.5, 0.2, 0.2, 0.1], rtol=1e-6)
     assert stream(shards).metainfo['classes'] == ('a', 'b', 'c')
-    assert stream(shards).num_samples == 37
+    assert stream(shards).num_samples == len(stream(shards)) == 37
+    assert len(stream(shards, num_epochs=None)) > 10**15
 
 
 def test_other_readers_of_webdataset_understand_them(shards):
