@@ -1,4 +1,5 @@
-from . import hooks, optim
+from . import hooks, optim, strategies
 from .loops import ResumableTrainLoop
+from .stream_loop import ResumableIterTrainLoop
 
-__all__ = ['ResumableTrainLoop', 'hooks', 'optim']
+__all__ = ['ResumableIterTrainLoop', 'ResumableTrainLoop', 'hooks', 'optim', 'strategies']
