@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,6 +103,18 @@ def average_prompts(features: np.ndarray) -> np.ndarray:
     if np.linalg.norm(mean) < 1e-9:
         raise ValueError('the text features of one class cancel out')
     return (mean / np.linalg.norm(mean)).astype(np.float32)
+
+
+def class_words(meta: Mapping) -> dict[str, str]:
+    """Name of each class of a data set -> the words that stand for it in a text.
+
+    Args:
+        meta: meta information with ``classes`` and maybe ``class_texts``; without these, blanks
+            take the place of underscores ('night_stand').
+    """
+    names = list(meta['classes'])
+    texts = meta.get('class_texts') or [name.replace('_', ' ') for name in names]
+    return dict(zip(names, texts))
 
 
 def write_class_embeddings(path: str | os.PathLike, value: ClassEmbeddings) -> None:

@@ -207,7 +207,6 @@ class RetrievalMetric(BaseMetric):
             figures[f'{direction}_medr'] = float(np.median(ranks))
         meta = self.dataset_meta or {}
         about = dict(
-            dataset=meta.get('dataset'),
             split=meta.get('split', self.split),
             shapes=len(results),
             **summarize_samples([result['about'] for result in results]),

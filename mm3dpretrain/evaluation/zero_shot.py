@@ -11,7 +11,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mm3dpretrain.datasets.class_embeddings import ClassEmbeddings, read_class_embeddings
+from mm3dpretrain.datasets.class_embeddings import (
+    ClassEmbeddings,
+    class_words,
+    read_class_embeddings,
+)
 from mm3dpretrain.registry import METRICS
 
 from .result_file import describe_sample, summarize_samples, write_result
@@ -58,9 +62,9 @@ class ZeroShotMetric(BaseMetric):
     classes of their top-1. Ties count against the model, see :func:`class_ranks`. Class embeddings
     are matched with the data set's ``classes`` by *name*, never by their order.
 
-    The result file has the scores, those of each class, and what moves such numbers: data set and
-    split, gravity axis, normalisation, channels and number of points of the clouds, prompts and
-    key of the text teacher.
+    The result file has the scores, those of each class, and what moves such numbers: the split,
+    gravity axis, normalisation, channels and number of points of the clouds, prompts and key of
+    the text teacher.
 
     Reads ``feat_embed`` (D,) and ``gt_label`` (1,) of the data samples.
 
@@ -68,7 +72,7 @@ class ZeroShotMetric(BaseMetric):
         class_embeddings: file of :func:`~mm3dpretrain.datasets.write_class_embeddings`, or
             ClassEmbeddings; or ``dict(text_space=..., prompts='modelnet40_64')``, a text space (see
             :func:`~mm3dpretrain.apis.build_text_space`) and templates, which then embed the data
-            set's classes (``class_texts`` of its meta information where there are such).
+            set's classes (see :func:`~mm3dpretrain.datasets.class_embeddings.class_words`).
         topk: ranks, each at most the number of classes.
         classes: names of those that take part, such as the ones that were held out in training;
             shapes of others are left out, and so are their texts. Default all.
@@ -187,7 +191,6 @@ class ZeroShotMetric(BaseMetric):
         figures['class_mean'] = float(np.mean([scores['top1'] for scores in per_class.values()]))
         meta = self.dataset_meta or {}
         about = dict(
-            dataset=meta.get('dataset'),
             split=meta.get('split', self.split),
             shapes=len(kept),
             shapes_left_out=len(results) - len(kept),
@@ -216,7 +219,7 @@ class ZeroShotMetric(BaseMetric):
         if isinstance(self.class_embeddings, ClassEmbeddings):
             chosen = self.class_embeddings.select(wanted)
         else:
-            chosen = self._embed(wanted, dict(zip(names, meta.get('class_texts') or names)))
+            chosen = self._embed(wanted, class_words(meta))
         if self.topk[-1] > len(wanted):
             raise ValueError(f'top-{self.topk[-1]} of {len(wanted)} classes: set topk')
         row = {name: index for index, name in enumerate(wanted)}

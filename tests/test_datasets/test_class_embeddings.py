@@ -10,6 +10,7 @@ import pytest
 from mm3dpretrain.datasets.class_embeddings import (
     ClassEmbeddings,
     average_prompts,
+    class_words,
     read_class_embeddings,
     write_class_embeddings,
 )
@@ -88,3 +89,11 @@ def test_bad_files(tmp_path):
             read_class_embeddings(tmp_path / name)
     with pytest.raises(ValueError, match=r'\.npz'):
         write_class_embeddings(tmp_path / 'c.json', ClassEmbeddings(('a',), rows(1, 4)))
+
+
+def test_words_of_classes():
+    assert class_words(dict(classes=('night_stand', 'sofa'))) == {
+        'night_stand': 'night stand',
+        'sofa': 'sofa',
+    }
+    assert class_words(dict(classes=('A', 'B'), class_texts=('a', 'b_c'))) == {'A': 'a', 'B': 'b_c'}

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
 from mmengine.config import Config
 from PIL import Image
-from toy_space import write_shapes, write_toy_checkpoint
+from toy_space import ToyCLIPSpace, toy_config, write_shapes, write_toy_checkpoint
 
 from mm3dpretrain.apis import Retriever, ZeroShotClassifier
-from mm3dpretrain.datasets import ClassEmbeddings, write_class_embeddings
+from mm3dpretrain.datasets import (
+    ClassEmbeddings,
+    read_class_embeddings,
+    write_class_embeddings,
+)
+from mm3dpretrain.datasets.prompts import embed_classes
 from tools import retrieve, zero_shot
+from tools import test as test_tool
+from tools.dataset_converters import make_class_embeddings
 
 
 @pytest.fixture(scope='module')
@@ -138,3 +146,89 @@ def test_errors_are_one_line(world, tmp_path, capsys):
     ):
         with pytest.raises(SystemExit):
             tool.main(args)
+
+
+def test_class_embeddings_tool(world, tmp_path, capsys):
+    out, text = str(tmp_path / 'c.npz'), str(world / 'text.py')
+    assert (
+        make_class_embeddings.main(
+            ['--out', out, '--text', text, '--classes', 'chair', 'night stand', '--prompts', 'a']
+        )
+        == 0
+    )
+    found = read_class_embeddings(out)
+    expected = embed_classes(ToyCLIPSpace(), ['chair', 'night stand'], 'a')
+    assert found.names == expected.names and found.meta == expected.meta
+    np.testing.assert_array_equal(found.embeddings, expected.embeddings)
+    # the words of a data set's classes
+    data = dict(
+        type='UserFolder', data_root=str(world / 'shapes'), pipeline=[],
+        metainfo=dict(class_texts=['one kind', 'another kind']),
+    )  # fmt: skip
+    Config(dict(test_dataloader=dict(dataset=data))).dump(tmp_path / 'data.py')
+    assert (
+        make_class_embeddings.main(
+            ['--out', out, '--text', text, '--data', str(tmp_path / 'data.py')]
+        )
+        == 0
+    )
+    found = read_class_embeddings(out)
+    assert found.names == ('kind0', 'kind1')
+    words = ToyCLIPSpace().encode_texts(['one kind', 'another kind']).numpy()
+    np.testing.assert_allclose(found.embeddings, words, atol=1e-6)
+    # OpenShape's features without names
+    rows = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
+    with open(tmp_path / 'lvis.npy', 'wb') as file:
+        pickle.dump(rows, file)
+    args = ['--out', out, '--openshape', str(tmp_path / 'lvis.npy')]
+    assert make_class_embeddings.main([*args, '--classes', 'x', 'y']) == 0
+    assert read_class_embeddings(out).names == ('x', 'y')
+    assert make_class_embeddings.main(args) == 1
+    assert 'give names' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        make_class_embeddings.main(['--out', out, '--text', text])
+
+
+def test_the_test_loop_scores_a_checkpoint(world, tmp_path):
+    """tools/test.py, a data set of files, the metric, and the result beside the log."""
+    pipeline = [
+        dict(type='LoadPoints'),
+        dict(type='SamplePoints', num_points=64),
+        dict(type='NormalizePoints', center='bbox'),
+        dict(type='FillColors'),
+        dict(type='PackTriplets'),
+    ]
+    data = dict(
+        type='UserFolder', data_root=str(world / 'shapes'), num_points=64, cache_dir=None,
+        test_mode=True, pipeline=pipeline, gravity_axis='y',
+    )  # fmt: skip
+    cfg = toy_config()
+    cfg.pop('train_dataloader')
+    cfg.merge_from_dict(
+        dict(
+            test_dataloader=dict(
+                batch_size=3,
+                sampler=dict(type='SeededSampler', shuffle=False, round_up=False),
+                collate_fn=dict(type='default_collate'),
+                dataset=data,
+            ),
+            test_evaluator=dict(
+                type='ZeroShotMetric',
+                class_embeddings=dict(text_space=dict(type='ToyCLIPSpace'), prompts='plain'),
+                topk=(1, 2),
+                split='all',
+            ),
+            test_cfg=dict(),
+            default_hooks=dict(logger=dict(type='LoggerHook')),
+        )
+    )
+    cfg.dump(tmp_path / 'cfg.py')
+    metrics = test_tool.main(
+        [str(tmp_path / 'cfg.py'), str(world / 'toy.pth'), '--work-dir', str(tmp_path / 'work')]
+    )
+    assert metrics['zeroshot/top2'] == 100
+    (path,) = (tmp_path / 'work').glob('*/zero_shot.json')
+    result = json.loads(path.read_text())
+    assert result['metrics']['top1'] == metrics['zeroshot/top1']
+    assert result['about']['shapes'] == 7 and result['about']['split'] == 'all'
+    assert result['about']['gravity_axis'] == 'y' and result['about']['texts']['key'] == 'toy'
