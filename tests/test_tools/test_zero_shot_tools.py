@@ -20,6 +20,7 @@ from mm3dpretrain.datasets import (
 from mm3dpretrain.datasets.prompts import embed_classes
 from tools import retrieve, zero_shot
 from tools import test as test_tool
+from tools.analysis_tools import benchmark_retrieval
 from tools.dataset_converters import make_class_embeddings
 
 
@@ -232,3 +233,10 @@ def test_the_test_loop_scores_a_checkpoint(world, tmp_path):
     assert result['metrics']['top1'] == metrics['zeroshot/top1']
     assert result['about']['shapes'] == 7 and result['about']['split'] == 'all'
     assert result['about']['gravity_axis'] == 'y' and result['about']['texts']['key'] == 'toy'
+
+
+def test_benchmark_retrieval(capsys):
+    assert benchmark_retrieval.main(['--gallery', '200', '--queries', '20', '--dim', '8']) == 0
+    assert '20 of 200 queries, 8 dimensions, cpu' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        benchmark_retrieval.main(['--gallery', '2', '--queries', '20'])
