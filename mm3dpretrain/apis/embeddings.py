@@ -58,8 +58,8 @@ def build_teachers(
     """Image teacher and text space of a config.
 
     Args:
-        config: with ``teacher`` (a ``CLIPTeacher``) and/or ``text_space`` (such as a ``TextBank``;
-            without one the teacher encodes the texts as well); or the config that trained a
+        config: with ``teacher`` (a ``CLIPTeacher``) and/or ``text_space``; one that encodes both
+            pictures and texts does so where it stands alone. Or the config that trained a
             ``CLIPPretrainer``, which is then the teacher.
         weights: of the teacher, instead of those that the config names; for a ``CLIPPretrainer``
             its checkpoint.
@@ -89,13 +89,17 @@ def build_teachers(
         raise ValueError(
             "the config has neither teacher=dict(type='CLIPTeacher', ...) nor text_space=..."
         )
+    new = {} if weights is None else dict(weights=weights)
     if teacher is not None:
-        teacher = dict(teacher, **({} if weights is None else dict(weights=weights)))
-        teacher = MODELS.build(teacher).to(device)
+        teacher = MODELS.build(dict(teacher, **new)).to(device)
         teacher.ensure_loaded()
-    space = None if space is None else MODELS.build(dict(space)).to(device)
+        new = {}
+    if space is not None:
+        space = MODELS.build(dict(space, **new)).to(device)
     if space is None and teacher.has_text:
         space = teacher
+    if teacher is None and hasattr(space, 'encode_image'):
+        teacher = space
     return teacher, space
 
 

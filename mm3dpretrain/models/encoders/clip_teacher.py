@@ -19,6 +19,7 @@ from .open_clip_models import (
     check_model_name,
     image_side,
     load_open_clip,
+    needs_quick_gelu,
     open_clip,
     pixel_statistics,
 )
@@ -67,7 +68,7 @@ class CLIPTeacher(FrozenTeacher):
     ) -> None:
         if isinstance(model, str):
             check_model_name(model, weights)
-        network = build_open_clip(model)
+        network = build_open_clip(model, weights)
         mean, std = pixel_statistics(model, weights)
         super().__init__(network, weights, list(pixel_mean or mean), list(pixel_std or std))
         self.model = model if isinstance(model, str) else plain(model)
@@ -207,6 +208,7 @@ class CLIPTeacher(FrozenTeacher):
         return dict(
             super().describe(),
             model=self.model,
+            quick_gelu=needs_quick_gelu(self.model, self.weights),
             image_size=list(self.image_size),
             pixel_mean=[round(v, 3) for v in self.pixel_mean],
             pixel_std=[round(v, 3) for v in self.pixel_std],

@@ -58,13 +58,15 @@ def check_model_name(name: str, weights: str | None = None) -> None:
         )
 
 
-def build_open_clip(model: str | Mapping) -> nn.Module:
+def build_open_clip(model: str | Mapping, weights: str | None = None) -> nn.Module:
     """A model of OpenCLIP with random weights.
 
     Args:
         model: a name; or OpenCLIP's ``model_cfg``: ``embed_dim``, ``vision_cfg``, ``text_cfg`` and
             what else its ``CLIP`` takes. Without ``text_cfg`` it is an image tower alone, whose
             weights have the same names.
+        weights: that will be loaded later. A tag decides on the activation: OpenAI's weights of
+            'ViT-B-32' were trained with another GELU than OpenCLIP's model of that name has.
 
     Returns:
         With ``encode_image(img)`` and, unless it is an image tower, ``encode_text(tokens)``.
@@ -78,7 +80,12 @@ def build_open_clip(model: str | Mapping) -> nn.Module:
     if isinstance(model, str):
         check_model_name(model)
         try:
-            return clip.create_model(model, pretrained=None, pretrained_text=False)
+            return clip.create_model(
+                model,
+                pretrained=None,
+                pretrained_text=False,
+                force_quick_gelu=needs_quick_gelu(model, weights),
+            )
         except Exception as error:  # whatever the hub's client raises
             raise RuntimeError(f'OpenCLIP could not build {model!r}: {error}') from error
     settings = {key: value for key, value in model.items() if key != 'custom_text'}
@@ -174,6 +181,13 @@ def pixel_statistics(model: str | Mapping, weights: str | None) -> tuple[list, l
         }
     mean, std = found.pop() if len(found) == 1 else default
     return [255 * v for v in mean], [255 * v for v in std]
+
+
+def needs_quick_gelu(model: str | Mapping, weights: str | None) -> bool:
+    """Whether a tag was trained with OpenAI's approximation of the GELU."""
+    if not isinstance(model, str) or weights is None:
+        return False
+    return bool(open_clip().get_pretrained_cfg(model, weights).get('quick_gelu', False))
 
 
 def load_open_clip(network: nn.Module, model: str | Mapping, weights: str, prefix: str) -> None:

@@ -119,6 +119,17 @@ def test_statistics_follow_the_weights():
     assert pixel_statistics('ViT-B-16-SigLIP', 'x.pt')[1] == pytest.approx([127.5] * 3)
 
 
+def test_activation_follows_the_weights():
+    """OpenAI's weights need another GELU than the model of that name has by default."""
+    from open_clip.transformer import QuickGELU
+
+    kinds = [
+        {type(m) for m in teacher(model='ViT-B-32', weights=tag).network.modules()}
+        for tag in ('openai', 'laion2b_s34b_b79k')
+    ]
+    assert QuickGELU in kinds[0] and QuickGELU not in kinds[1]
+
+
 @pytest.mark.parametrize(
     'kwargs, message',
     [
