@@ -153,7 +153,8 @@ def draw(args: argparse.Namespace, index: ShapeIndex, found: list[tuple[str, flo
     """Write the sheet and the page."""
     shape_of = opener(index)
     shapes = [shape_of(name) for name, _ in found]
-    captions = [f'{cosine:.2f} {name}' for name, cosine in found]
+    # the end of a name tells more than its folders, and there is little room
+    captions = [f'{cosine:.2f} {Path(name).name}' for name, cosine in found]
     pictures = [
         shape_picture(shape, args.size, colors, up_axis) for shape, colors, up_axis in shapes
     ]
