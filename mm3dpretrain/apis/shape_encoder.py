@@ -68,7 +68,7 @@ class ShapeEncoder:
         self.embedding_key = record.get('embedding_key')
         self.channels = _channels(model, record.get('point_channels'))
         self.pipeline = _pipeline(getattr(model, 'cfg', {}), num_points, self.channels)
-        self.num_points = self.pipeline[0]['num_points']
+        self.num_points = next(s['num_points'] for s in self.pipeline if 'num_points' in s)
         self._transforms = build_transforms(self.pipeline)
 
     @property
@@ -224,26 +224,34 @@ def _channels(model: nn.Module, recorded: Sequence[str] | None) -> tuple[str, ..
 
 def _pipeline(cfg: Mapping, num_points: int | None, channels: tuple[str, ...]) -> list[dict]:
     """Configs of the steps that make a cloud the encoder's input."""
-    trained = {}
+    steps: list[dict] = []
     for pipeline in _pipelines(cfg.get('train_dataloader') or {}):
-        trained = {step['type']: dict(step) for step in pipeline if step['type'] in STEPS}
-        if 'SamplePoints' in trained:
+        # in the order of the training: a cloud is centred before or after points are drawn of it
+        steps = [step for step in pipeline if _kind(step) in STEPS]
+        if any(_kind(step) == 'SamplePoints' for step in steps):
             break
-    sample = trained.get('SamplePoints', dict(type='SamplePoints'))
-    if num_points is not None:
-        sample.update(num_points=num_points)
-        sample.pop('pre_fps', None)
-    if sample.get('num_points') is None:
-        raise ValueError(
-            "the model's config names no number of points (SamplePoints): give num_points"
-        )
-    steps = [
-        dict(sample, allow_repeat=True),
-        trained.get('NormalizePoints', dict(type='NormalizePoints')),
+    steps = steps + [
+        dict(type=kind) for kind in STEPS if kind not in {_kind(step) for step in steps}
     ]
-    if channels == XYZ + RGB:
-        steps.append(dict(trained.get('FillColors', dict(type='FillColors')), drop_prob=0.0))
+    if channels != XYZ + RGB:
+        steps = [step for step in steps if _kind(step) != 'FillColors']
+    for step in steps:
+        if _kind(step) == 'FillColors':
+            step['drop_prob'] = 0.0
+        elif _kind(step) == 'SamplePoints':
+            step['allow_repeat'] = True
+            if num_points is not None:
+                step['num_points'] = num_points
+                step.pop('pre_fps', None)
+            if step.get('num_points') is None:
+                raise ValueError(
+                    "the model's config names no number of points (SamplePoints): give num_points"
+                )
     return steps
+
+
+def _kind(step: Mapping) -> str:
+    return str(step['type']).split('.')[-1]
 
 
 def _pipelines(cfg) -> Iterator[list]:

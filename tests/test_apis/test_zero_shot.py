@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy_space import DIM, ToySpace, write_shapes, write_toy_checkpoint
 
-from mm3dpretrain.apis import ShapeEncoder, ZeroShotClassifier, load_pretrained
+from mm3dpretrain.apis import Retriever, ShapeEncoder, ZeroShotClassifier, load_pretrained
 from mm3dpretrain.datasets import ClassEmbeddings, SampleError, write_class_embeddings
 from mm3dpretrain.datasets.prompts import embed_classes
 
@@ -123,7 +123,63 @@ def test_models_that_cannot_be_prepared_for(tmp_path):
     assert ShapeEncoder(model, num_points=20).num_points == 20
 
 
+def test_steps_keep_the_order_of_the_training(checkpoint):
+    model = load_pretrained(checkpoint)
+    pipeline = model.cfg.train_dataloader.dataset.pipeline
+    pipeline[1], pipeline[2] = pipeline[2], pipeline[1]
+    pipeline[1].type = 'mm3dpretrain.NormalizePoints'
+    steps = ShapeEncoder(model).pipeline
+    assert [step['type'].split('.')[-1] for step in steps] == [
+        'NormalizePoints',
+        'SamplePoints',
+        'FillColors',
+    ]
+    # the config of the model stays as it was
+    assert pipeline[4].drop_prob == 0.5 and 'allow_repeat' not in pipeline[2]
+
+
 # ------------------------------------------------------------------ classification
+
+
+def bar(axis: int, seed: int) -> np.ndarray:
+    """A cloud that is long along one axis."""
+    size = np.where(np.arange(3) == axis, 1.0, 0.2)
+    return np.random.default_rng(seed).uniform(-1, 1, (200, 3)) * size
+
+
+def test_learned_words_are_found_and_the_up_axis_matters(tmp_path):
+    """Training, checkpoint, classifier and index: poles stand on +y, beams lie about it."""
+    path = write_toy_checkpoint(tmp_path / 'toy.pth')
+    encoder, space = ShapeEncoder(path), ToySpace()
+    words = ['pole', 'beam']
+    texts = space.encode_texts(words)
+    clouds = [bar(1, i) for i in range(16)] + [bar(2 * (i % 2), i) for i in range(16)]
+    inputs = dict(points=torch.stack([encoder.prepare(cloud) for cloud in clouds]))
+    labels = torch.arange(2).repeat_interleave(16)
+    model = encoder.model.train()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(80):
+        embed = model.extract_feat(inputs)['embed']
+        loss = torch.nn.functional.cross_entropy(10 * embed @ texts.T, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    content = torch.load(path, weights_only=True)
+    torch.save(dict(content, state_dict=model.state_dict()), path)
+
+    classify = ZeroShotClassifier(path, space, prompts='plain')
+    for seed in range(100, 106):
+        assert classify(bar(1, seed), words)[0][0] == 'pole'
+        assert classify(bar(0, seed), words)[0][0] == 'beam'
+        # the same pole in a file with +z up
+        assert classify(bar(2, seed), words)[0][0] == 'beam'
+        assert classify(bar(2, seed), words, up_axis='z')[0][0] == 'pole'
+    for name, axis in (('a', 0), ('b', 1), ('c', 2)):
+        np.savetxt(tmp_path / f'{name}.xyz', bar(axis, 7))
+    retriever = Retriever(path, space)
+    index = retriever.index(tmp_path)
+    assert retriever.query(index, text='pole')[0][0] == 'b.xyz'
+    assert {name for name, _ in retriever.query(index, text='beam', topk=2)} == {'a.xyz', 'c.xyz'}
 
 
 def test_ranks_are_those_of_the_cosine(checkpoint, encoder, tmp_path):

@@ -192,6 +192,15 @@ def test_memory_does_not_grow_with_the_square():
     assert count * dim <= largest.elements <= block  # of 144 million similarities
 
 
+@pytest.mark.gpu
+def test_cuda_agrees_with_the_cpu():
+    queries, gallery = (torch.from_numpy(unit(70, 32, seed=seed)) for seed in (0, 1))
+    pairs = torch.stack([torch.arange(70), torch.arange(70).flip(0)], 1)
+    expected = first_ranks(queries, gallery, pairs, 70 * 9)
+    found = first_ranks(queries.cuda(), gallery, pairs, 70 * 9)
+    assert all(torch.equal(a.cpu(), b) for a, b in zip(found, expected))
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match='directions'):
         RetrievalMetric(directions=('p2x',))
