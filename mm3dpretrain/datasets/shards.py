@@ -18,7 +18,7 @@ from ..registry import DATASETS
 from .base import build_transforms
 from .base_shape import ON_ERROR
 from .io import SampleError
-from .samplers import mix_seed, seed_everything
+from .samplers import mix_seed, seed_transforms
 from .shard_index import ShardIndex, open_url, read_shard_index
 from .shard_io import decode_sample, iterate_shard
 from .shard_order import Piece, batches_before, buffer_order, lane_bounds, lane_pieces
@@ -195,7 +195,7 @@ class ShardedTriplets(IterableDataset):
         buffer = _Buffer(self._read(pieces, gone), gone)
         for step, head in enumerate(np.maximum.accumulate(order)[start:], start):
             buffer.fill(head)
-            seed_everything(mix_seed(seed, epoch, lane, step))
+            seed_transforms(mix_seed(seed, epoch, lane, step))
             yield self._prepare(buffer.take(order[step]), buffer)
 
     def _read(self, pieces: Sequence[Piece], gone: np.ndarray) -> Iterator[tuple | None]:

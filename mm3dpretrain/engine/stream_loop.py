@@ -59,7 +59,11 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
         # MMEngine has begun to read already, from the first batch; and it asks for _iter batches
         # to throw them away
         self.dataloader_iterator = _After(self._iter, lambda: iter(loader))
-        return super().run()
+        try:
+            return super().run()
+        finally:
+            # left to the garbage collector, every loader process would be waited for
+            self.dataloader_iterator = None
 
 
 class _After:

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import pickle
+import random
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mm3dpretrain.datasets.samplers import SeededIndex, SeededSampler, mix_seed, seed_sample
+from mm3dpretrain.datasets.samplers import (
+    SeededIndex,
+    SeededSampler,
+    mix_seed,
+    seed_everything,
+    seed_sample,
+    seed_transforms,
+)
 
 
 class Noise(Dataset):
@@ -79,3 +87,13 @@ def test_seeds_of_neighbours_differ():
 def test_empty_set():
     with pytest.raises(ValueError, match='empty'):
         SeededSampler([])
+
+
+def test_transforms_are_seeded_like_everything():
+    def draws():
+        return random.random(), np.random.rand(), float(torch.rand(()))
+
+    seed_everything(5)
+    wanted = draws()
+    seed_transforms(5)
+    assert draws() == wanted
