@@ -40,7 +40,7 @@ def torch_as_it_is() -> list[str]:
     return [f'torch=={found.version}'] if found else []
 
 
-EXTRAS = {name: requirements(name) for name in ('det3d', 'clip', 'sparse', 'eval', 'dev')}
+EXTRAS = {name: requirements(name) for name in ('det3d', 'clip', 'sparse', 'eval', 'shards', 'dev')}
 EXTRAS['clip'] += torch_as_it_is()
 EXTRAS['all'] = sorted({line for lines in EXTRAS.values() for line in lines})
 

@@ -12,7 +12,7 @@ def require(module: str, extra: str | None = None, why: str | None = None) -> Mo
     Args:
         module: Dotted name of the module, for instance ``'sklearn.svm'``.
         extra: The extra of this package that brings it (``det3d``, ``clip``, ``sparse``, ``eval``,
-            ``dev``); without one, the message names the package itself.
+            ``shards``, ``dev``); without one, the message names the package itself.
         why: What needs it, for instance ``'the linear SVM probe'``.
 
     Returns:

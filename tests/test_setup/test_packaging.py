@@ -43,8 +43,8 @@ def test_extras_that_bring_torchvision_keep_the_torch_that_is_there(arguments):
     version = metadata.version('torch')
     extras = arguments()['extras_require']
     assert f'torch=={version}' in extras['clip'] and f'torch=={version}' in extras['all']
-    assert set(extras) == {'det3d', 'clip', 'sparse', 'eval', 'dev', 'all'}
-    for name in ('det3d', 'clip', 'sparse', 'eval', 'dev'):
+    assert set(extras) == {'det3d', 'clip', 'sparse', 'eval', 'shards', 'dev', 'all'}
+    for name in ('det3d', 'clip', 'sparse', 'eval', 'shards', 'dev'):
         assert extras[name] and set(extras[name]) <= set(extras['all'])
 
 
@@ -74,7 +74,7 @@ def test_every_runtime_requirement_is_in_the_lock():
             if line and not line.startswith('#')
         ]
     )
-    for extra in ('runtime', 'det3d', 'clip', 'sparse', 'eval'):
+    for extra in ('runtime', 'det3d', 'clip', 'sparse', 'eval', 'shards'):
         lines = (ROOT / 'requirements' / f'{extra}.txt').read_text().splitlines()
         wanted = names([line for line in lines if line and not line.startswith('#')])
         assert wanted - {'setuptools'} <= lock, extra
