@@ -29,6 +29,7 @@ from .lidar import (
     PointsInPicture,
     PointsInRange,
     SampleLidar,
+    TurnLidar,
     TwoViewPoints,
 )
 from .loading import LoadPoints, LoadView
@@ -99,6 +100,7 @@ __all__ = [
     'SamplePoints',
     'ScaleIntensity',
     'TiltPoints',
+    'TurnLidar',
     'TokenizeCaption',
     'TwoViewPoints',
     'VoteCopies',

@@ -238,6 +238,56 @@ class SampleLidar(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class TurnLidar(BaseTransform):
+    """Turn, scale and mirror a scan about its sensor; the pictures keep showing its points.
+
+    The calibration of a drive is fixed: without this, the place of a point in the scan alone says
+    a good deal about its pixel, and neither encoder needs to see what is there. The public code of
+    SimIPU has no such step.
+
+    Changes ``points`` and composes the inverse into ``lidar2img``, so that the projection of every
+    point stays as it was. Put it behind :class:`LoadPictures` and the transforms of the pictures,
+    and before what looks at places in the scan, such as :class:`PointsInRange`.
+
+    Args:
+        rotation: range of the angle in radians, counter-clockwise seen from above.
+        scale: range of the factor.
+        flip: probability of the mirror y -> -y.
+
+    Raises:
+        ValueError: for impossible arguments.
+    """
+
+    def __init__(
+        self,
+        rotation: tuple[float, float] = (-np.pi / 4, np.pi / 4),
+        scale: tuple[float, float] = (0.95, 1.05),
+        flip: float = 0.5,
+    ) -> None:
+        if not rotation[0] <= rotation[1] or not 0 < scale[0] <= scale[1] or not 0 <= flip <= 1:
+            raise ValueError(
+                'need low <= high for rotation, 0 < low <= high for scale and flip in [0, 1], got '
+                f'{rotation}, {scale}, {flip}'
+            )
+        self.rotation = tuple(rotation)
+        self.scale = tuple(scale)
+        self.flip = flip
+
+    def transform(self, results: dict) -> dict:
+        matrix = view_transform(
+            np.random.uniform(*self.rotation),
+            np.random.uniform(*self.scale),
+            np.zeros(3),
+            np.random.random() < self.flip,
+            np.zeros(3),
+        )
+        points = results['points'].copy()
+        points[:, :3] = points[:, :3].astype(np.float64) @ matrix[:3, :3].T
+        results.update(points=points, lidar2img=results['lidar2img'] @ np.linalg.inv(matrix))
+        return results
+
+
+@TRANSFORMS.register_module()
 class TwoViewPoints(BaseTransform):
     """Two views of one scan: as it is, and rotated, scaled, shifted and mirrored.
 

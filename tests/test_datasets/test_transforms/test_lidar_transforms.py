@@ -15,6 +15,7 @@ from mm3dpretrain.datasets.transforms import (
     PointsInPicture,
     PointsInRange,
     SampleLidar,
+    TurnLidar,
     TwoViewPoints,
 )
 from mm3dpretrain.datasets.transforms.lidar import view_transform
@@ -262,3 +263,26 @@ def test_arguments_of_load_lidar(tmp_path):
         LidarDepth(0)
     with pytest.raises(ValueError, match='min_points must be positive'):
         PointsInPicture(0)
+
+
+def test_turned_scans_keep_their_pixels(frame):
+    pixels, depth, seen = project_points(frame['points'], frame['lidar2img'], frame['img_shape'])
+    np.random.seed(1)
+    turned = TurnLidar(rotation=(0.5, 0.6), scale=(1.1, 1.2), flip=1.0)(
+        dict(frame, points=frame['points'].astype(np.float64))
+    )
+    away = np.linalg.norm(turned['points'][:, :3], axis=1)
+    ratio = away / np.linalg.norm(frame['points'][:, :3], axis=1)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+    assert 1.1 <= ratio[0] <= 1.2
+    again = project_points(turned['points'], turned['lidar2img'], turned['img_shape'])
+    np.testing.assert_allclose(again[0][seen], pixels[seen], atol=1e-3)
+    np.testing.assert_allclose(again[1][seen], depth[seen], rtol=1e-5)
+    assert np.array_equal(again[2], seen)
+    np.testing.assert_array_equal(turned['points'][:, 3:], frame['points'][:, 3:])
+
+
+@pytest.mark.parametrize('kwargs', [dict(rotation=(1, 0)), dict(scale=(0, 1)), dict(flip=2)])
+def test_impossible_turns(kwargs):
+    with pytest.raises(ValueError, match='need low <= high'):
+        TurnLidar(**kwargs)
