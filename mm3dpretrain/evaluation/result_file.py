@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger, print_log
 from mm3dpretrain.datasets.io import atomic_path
 
 #: names of the file's entries about the data, in the order of :func:`describe_sample`
-SAMPLE_FACTS = ('gravity_axis', 'normalization', 'point_channels', 'num_points')
+SAMPLE_FACTS = ('gravity_axis', 'normalization', 'point_channels', 'num_points', 'embedding_key')
 
 
 def describe_sample(sample, points) -> tuple:
@@ -28,6 +28,7 @@ def describe_sample(sample, points) -> tuple:
         sample.get('normalization'),
         None if channels is None else tuple(channels),
         None if points is None else len(points),
+        sample.get('embedding_key'),
     )
 
 

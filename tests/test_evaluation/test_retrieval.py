@@ -84,7 +84,8 @@ def shapes(count=24, dim=8):
 def batch_of(points, views, texts, **flags):
     samples = []
     for index, point in enumerate(points):
-        meta = dict(sample_id=str(index), gravity_axis='z', text_features=texts[index])
+        meta = dict(sample_id=str(index), gravity_axis='z', embedding_key='clip')
+        meta['text_features'] = texts[index]
         sample = PretrainDataSample(metainfo=meta)
         sample.feat_embed = torch.from_numpy(point)
         samples.append(sample)
@@ -135,6 +136,7 @@ def test_all_directions_equal_a_naive_ranking(tmp_path):
         assert found[f'retrieval/{direction}_medr'] == np.median(ranks)
     about = json.loads(path.read_text())['about']
     assert about['split'] == 'val' and about['gravity_axis'] == 'z' and about['num_points'] == 4
+    assert about['embedding_key'] == 'clip'
     assert about['sizes']['i2p'] == dict(queries=48, gallery=24)
     assert about['sizes']['p2t']['queries'] == has_text.sum()
 
