@@ -92,8 +92,13 @@ def config(work_dir, batch_size: int, **more) -> Config:
         ),
         optim_wrapper=dict(
             type='OptimWrapper',
+            constructor='LayerDecayOptimWrapperConstructor',
             optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05),
-            paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+            paramwise_cfg=dict(
+                layer_decay=dict(module='point_encoder', rate=0.8),
+                norm_decay_mult=0.0,
+                bias_decay_mult=0.0,
+            ),
             clip_grad=dict(max_norm=0.5),
         ),
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=4)],
@@ -242,10 +247,11 @@ def test_accumulation(tmp_path):
 
 
 def _with_teacher(rank, world_size, work_dir):
-    """A frozen live teacher, weights that come from a file, and activations computed again."""
+    """A frozen teacher, weights from a file, activations computed again, bfloat16: all at once."""
     cfg = config(work_dir, 4, **sharded())
     cfg.launcher = 'pytorch'
     cfg.model.image_teacher = dict(type='ToyTower')
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     cfg.train_cfg.max_epochs = 1
     cfg.custom_hooks = [
         dict(type='CheckpointMetaHook'),
@@ -285,6 +291,8 @@ def test_fsdp_with_teacher_start_and_recomputation(tmp_path):
     assert sum(held) <= total + scalars + 2 * tower + padding, 'every process holds half'
     state = read(tmp_path / 'epoch_1.pth')['state_dict']
     assert set(state) == set(start.state_dict())
+    assert all(value.dtype == torch.float32 for value in state.values())
+    assert all(np.isfinite(entry['loss']) for entry in losses(tmp_path).values())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-# Cosine with 10 epochs of warm-up and averaged weights: lifts OpenShape's loss by itself, as
-# MixCon3D's notes say, so compare losses under the same schedule.
+# Cosine with 10 epochs of warm-up, to be used with averaged weights: lifts OpenShape's loss by
+# itself, as MixCon3D's notes say, so compare losses under the same schedule.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
@@ -29,9 +29,4 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
-custom_hooks = [
-    dict(type='IterSeedHook'),
-    dict(type='CheckpointMetaHook'),
-    dict(type='LoadReportHook'),
-    dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.0005),
-]
+# the averaged weights come from ../mrd_runtime.py
