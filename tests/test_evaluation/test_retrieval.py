@@ -185,13 +185,13 @@ class Largest(TorchDispatchMode):
 
 
 def test_memory_does_not_grow_with_the_square():
-    count, dim, block = 12000, 16, 1 << 21
+    count, dim, block = 5000, 16, 1 << 18
     points = torch.nn.functional.normalize(torch.randn(count, dim), dim=1)
     pairs = torch.arange(count)[:, None].expand(count, 2)
     with Largest() as largest:
         _, ranks = first_ranks(points, points, pairs, block)
     assert (ranks == 1).all()
-    assert count * dim <= largest.elements <= block  # of 144 million similarities
+    assert count * dim <= largest.elements <= block  # of 25 million similarities
 
 
 @pytest.mark.gpu

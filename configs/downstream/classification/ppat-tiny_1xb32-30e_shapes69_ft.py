@@ -13,7 +13,7 @@ model = dict(
         _base_.model.point_encoder,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/mrd_ppat-tiny/epoch_20.pth',
+            checkpoint='work_dirs/mrd_ppat-tiny_1xb64-20e_cc0-shapes69/epoch_20.pth',
             prefix='point_encoder.',
         ),
     ),

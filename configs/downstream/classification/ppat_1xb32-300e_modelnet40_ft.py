@@ -13,7 +13,7 @@ model = dict(
         _base_.model.point_encoder,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/mrd_ppat/epoch_100.pth',
+            checkpoint='work_dirs/mrd_ppat_8xb25-100e_openshape-shapenet/epoch_100.pth',
             prefix='point_encoder.',
         ),
     ),

@@ -4,29 +4,12 @@
 #       --out data/class_embeddings/modelnet40_vit-bigg-14.npz --data THIS_FILE \
 #       --openshape data/openshape/meta_data/modelnet40/cat_name_pt_feat.npy
 # or with your own text tower: --text configs/_base_/text_spaces/clip_vit-bigg-14.py
-_base_ = ['../../_base_/models/mrd_ppat.py', '../../_base_/default_runtime.py']
-
-test_pipeline = [
-    dict(type='LoadPoints', attributes=['rgb']),
-    # where a cloud has fewer points, which ones are repeated depends on the seed of the run
-    dict(type='SamplePoints', num_points=10000, allow_repeat=True),
-    dict(type='NormalizePoints'),
-    dict(type='FillColors'),
-    dict(type='PackTriplets'),
+_base_ = [
+    '../../_base_/models/mrd_ppat.py',
+    '../../_base_/datasets/modelnet40_openshape_cls.py',
+    '../../_base_/default_runtime.py',
 ]
-test_dataloader = dict(
-    batch_size=32,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='SeededSampler', shuffle=False, round_up=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='OpenShapeModelNet40',
-        data_root='data/openshape/meta_data',
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+
 test_evaluator = dict(
     type='ZeroShotMetric',
     class_embeddings='data/class_embeddings/modelnet40_vit-bigg-14.npz',

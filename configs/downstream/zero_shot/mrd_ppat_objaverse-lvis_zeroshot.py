@@ -3,9 +3,15 @@
 #   tools/dataset_converters/make_class_embeddings.py \
 #       --out data/class_embeddings/lvis_vit-bigg-14.npz --data THIS_FILE \
 #       --openshape data/openshape/meta_data/lvis_cat_name_pt_feat.npy
-_base_ = './mrd_ppat_modelnet40_zeroshot.py'
+_base_ = [
+    '../../_base_/models/mrd_ppat.py',
+    '../../_base_/datasets/objaverse_lvis_cls.py',
+    '../../_base_/default_runtime.py',
+]
 
-test_dataloader = dict(
-    dataset=dict(type='OpenShapeTriplets', data_root='data/openshape', split='lvis')
+test_evaluator = dict(
+    type='ZeroShotMetric',
+    class_embeddings='data/class_embeddings/lvis_vit-bigg-14.npz',
+    split='lvis',
 )
-test_evaluator = dict(class_embeddings='data/class_embeddings/lvis_vit-bigg-14.npz', split='lvis')
+test_cfg = dict()
