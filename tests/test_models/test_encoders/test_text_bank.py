@@ -81,3 +81,13 @@ def test_real_bank_knows_what_belongs_together(data_root):
     assert narrow[0].argsort(descending=True).tolist()[:2] == [0, 1]
     assert wide[0].argsort(descending=True).tolist()[:2] == [0, 1]
     assert narrow.min() > 0.7 and wide.min() < 0.2
+
+
+def test_real_objects_have_names_of_the_bank(data_root):
+    from mm3dpretrain.datasets import Cc0Objects
+
+    dataset = Cc0Objects(str(data_root / 'cc0_objects'), split='all', lazy_init=True)
+    names = [record['clip_name'] for record in dataset.load_data_list()]
+    named = [name for name in names if name is not None]
+    assert (len(names), len(named), len(set(named))) == (1936, 951, 150)
+    assert not TextBank(data_root / 'clip_text_vitb32').missing(named)
