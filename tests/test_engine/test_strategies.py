@@ -16,6 +16,7 @@ from mmengine.dataset import BaseDataset
 from torch import nn
 
 from mm3dpretrain.datasets.samplers import seed_everything
+from mm3dpretrain.engine.strategies.deepspeed import deepspeed_settings
 from mm3dpretrain.models.encoders import PPAT
 from mm3dpretrain.registry import DATASETS, MODELS, STRATEGIES
 from mm3dpretrain.structures import PretrainDataSample
@@ -333,3 +334,37 @@ def test_missing_deepspeed_is_named_first(tmp_path):
     with pytest.raises(ImportError, match='pip install deepspeed'):
         STRATEGIES.build(dict(cfg.strategy, work_dir=str(tmp_path / 'work')))
     assert not (tmp_path / 'work').exists()
+
+
+def test_deepspeed_settings():
+    """What the wrapper of a config asks for becomes DeepSpeed's."""
+    cfg = prepare_runtime(
+        ROOT / 'configs/mrd/mrd_uni3d-base-deepspeed_24xb48-200e_openshape-ensembled.py',
+        dict(optim_wrapper=dict(accumulative_counts=2)),
+    )
+    assert deepspeed_settings(cfg.optim_wrapper) == dict(
+        gradient_accumulation_steps=2,
+        gradient_clipping=5.0,
+        torch_autocast=dict(enabled=True, dtype='bfloat16'),
+    )
+    assert cfg.strategy.zero_optimization.stage == 1
+    plain = dict(optimizer=dict(type='AdamW'))
+    assert deepspeed_settings(plain) == dict(gradient_accumulation_steps=1)
+    for bad in (dict(constructor='X'), dict(plain, clip_grad=dict(type='value', clip_value=1))):
+        with pytest.raises(ValueError, match='DeepSpeed'):
+            deepspeed_settings(bad)
+
+
+def test_bfloat16_loss_is_close():
+    """The encoder computes in half precision, the losses in float32."""
+    torch.manual_seed(0)
+    model = MODELS.build(config('unused', 4).model).eval()
+    samples = [FixedTriplets()[index]['inputs'] for index in range(8)]
+    inputs = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+    expected, _ = model.parse_losses(model.loss(inputs))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        outputs = model.loss(inputs)
+        actual, _ = model.parse_losses(outputs)
+    assert all(v.dtype == torch.float32 for name, v in outputs.items() if 'loss' in name)
+    torch.testing.assert_close(actual, expected, rtol=0.02, atol=0.0)
+    assert not torch.equal(actual, expected)

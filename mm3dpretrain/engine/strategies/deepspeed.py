@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from mmengine._strategy import DeepSpeedStrategy as MMEngineDeepSpeedStrategy
 
 from mm3dpretrain.compat import require
@@ -30,11 +32,17 @@ class DeepSpeedStrategy(MMEngineDeepSpeedStrategy):
         **kwargs: as MMEngine's.
 
     Raises:
-        ImportError: without DeepSpeed, with the command that installs it.
+        ImportError: without DeepSpeed, or with a release that MMEngine cannot use; with the command
+            that installs one.
     """
 
     def __init__(self, **kwargs) -> None:
         require('deepspeed', why='DeepSpeedStrategy')
+        if find_spec('deepspeed.runtime.fp16.onebit') is None:
+            raise ImportError(
+                'DeepSpeedStrategy: MMEngine imports optimisers that this release of DeepSpeed no '
+                'longer has: pip install "deepspeed<0.19"'
+            )
         super().__init__(**kwargs)
 
     def build_optim_wrapper(self, optim_wrapper, model=None):

@@ -36,9 +36,9 @@ def step(encoder: nn.Module, points: torch.Tensor, dtype=None):
         return tensor
 
     torch.manual_seed(1)  # drop path
-    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=dtype is not None):
-        with saved_tensors_hooks(pack, lambda tensor: tensor):
-            value = encoder(points)['global'].float().square().mean()
+    autocast = torch.autocast('cpu', dtype=torch.bfloat16, enabled=dtype is not None)
+    with autocast, saved_tensors_hooks(pack, lambda tensor: tensor):
+        value = encoder(points)['global'].float().square().mean()
     value.backward()
     return value, {name: p.grad for name, p in encoder.named_parameters()}, sum(kept.values())
 
