@@ -1,6 +1,6 @@
 # Small, real shapes: CC0 objects and the training split of Shapes69 without the classes in
 # `held_out`, with embeddings of 12 rendered 64 x 64 views and of the name or class of a shape.
-_base_ = './shapes69_held_out.py'
+_base_ = '../shapes69_held_out.py'
 
 _data = '{{$MM3D_DATA:../shared/data}}'
 _cache = 'data/embeddings/cc0_shapes69'
