@@ -1,5 +1,6 @@
 # An image tower in the space of real text embeddings (ViT-B-32): rendered views of CC0 objects and
-# the training split of Shapes69 against the names of objects and classes. First write the
+# the training split of Shapes69 against the names of objects and classes. The classes in `held_out`
+# are left out here as well: else what learns from these images would have seen them. First write the
 # embeddings of these names, for which no network is needed:
 #   tools/precompute_embeddings.py THIS --splits train --texts clip_name class
 #       --teacher configs/_base_/text_spaces/bank_vit-b-32_shapes69.py
@@ -7,6 +8,7 @@
 _base_ = [
     '../_base_/models/clip_tiny.py',
     '../_base_/text_spaces/bank_vit-b-32_shapes69.py',
+    '../_base_/shapes69_held_out.py',
     '../_base_/default_runtime.py',
 ]
 _data = '{{$MM3D_DATA:../shared/data}}'
@@ -50,6 +52,7 @@ train_dataloader = dict(
                 type='Shapes69',
                 data_root=f'{_data}/shapes69',
                 split='train',
+                leave_out=_base_.held_out,
                 views=_views,
                 pipeline=train_pipeline,
             ),
