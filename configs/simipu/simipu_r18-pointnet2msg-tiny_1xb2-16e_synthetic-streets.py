@@ -10,6 +10,8 @@ _base_ = [
 # half of them and more are neighbours of the 1024 that are kept
 train_pipeline = _base_.train_pipeline
 train_pipeline[-2].update(num_points=2048)
+# behind the pictures' transforms and before the range of the points
+train_pipeline.insert(-4, dict(type='TurnLidar'))
 test_pipeline = _base_.test_pipeline
 test_pipeline[-2].update(num_points=2048)
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))

@@ -1,5 +1,6 @@
 # KITTI with what SimIPU leaves out: depth pictures that tell what is hidden, colour jitter, and
-# pictures that are cropped instead of large. Scans of the whole turn serve too.
+# pictures that are cropped instead of large, and scans that are turned under their pictures. Scans of
+# the whole turn serve too.
 _base_ = ['./kitti_pairs.py']
 
 train_pipeline = [
@@ -11,8 +12,9 @@ train_pipeline = [
     dict(type='JitterPictures', brightness=0.4, contrast=0.4, saturation=0.4),
     dict(type='FlipPictures', prob=0.5),
     dict(type='LidarDepth', stride=4),
-    dict(type='PointsInRange', point_cloud_range={{_base_.point_cloud_range}}),
     dict(type='PointsInPicture'),
+    dict(type='TurnLidar'),
+    dict(type='PointsInRange', point_cloud_range={{_base_.point_cloud_range}}),
     dict(type='TwoViewPoints', num_points=16384),
     dict(type='PackPairs'),
 ]
