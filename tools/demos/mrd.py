@@ -196,8 +196,10 @@ def _draw(checkpoint: Path, teacher, data: str, path: Path) -> None:
         r['sample_id']: r['img_paths'] for r in map(dataset.get_data_info, range(len(dataset)))
     }
     found = [retriever.query(index, text=text, topk=5) for text in QUERIES]
-    pictures = [[_view(views[name][0]) for name, _ in row] for row in found]
-    captions = [[f'{name.split("/")[-1]} {score:.2f}' for name, score in row] for row in found]
+    pictures = [[_view(records[name]['img_paths'][0]) for name, _ in row] for row in found]
+    captions = [
+        [f'{names[records[name]["gt_label"]]} {score:.2f}' for name, score in row] for row in found
+    ]
     cv2.imwrite(str(path), draw_retrieval_sheet(QUERIES, pictures, captions)[..., ::-1])
 
 
