@@ -192,9 +192,8 @@ def _draw(checkpoint: Path, teacher, data: str, path: Path) -> None:
     dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, images='required'))
     retriever = Retriever(str(checkpoint), text_space=teacher)
     index = retriever.index(dataset)
-    views = {
-        r['sample_id']: r['img_paths'] for r in map(dataset.get_data_info, range(len(dataset)))
-    }
+    records = {r['sample_id']: r for r in map(dataset.get_data_info, range(len(dataset)))}
+    names = dataset.metainfo['classes']
     found = [retriever.query(index, text=text, topk=5) for text in QUERIES]
     pictures = [[_view(records[name]['img_paths'][0]) for name, _ in row] for row in found]
     captions = [
