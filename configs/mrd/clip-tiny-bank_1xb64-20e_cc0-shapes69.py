@@ -1,7 +1,7 @@
 # An image tower in the space of real text embeddings (ViT-B-32): rendered views of CC0 objects and
 # the training split of Shapes69 against the names of objects and classes. The classes in `held_out`
-# are left out here as well: else what learns from these images would have seen them. First write the
-# embeddings of these names, for which no network is needed:
+# are left out here as well: else what learns from these images would have seen them. First write
+# the embeddings of these names, for which no network is needed:
 #   tools/precompute_embeddings.py THIS --splits train --texts clip_name class
 #       --teacher configs/_base_/text_spaces/bank_vit-b-32_shapes69.py
 #       --out data/cache/text_bank_vit-b-32
