@@ -1,6 +1,6 @@
-# KITTI with what SimIPU leaves out: depth pictures that tell what is hidden, colour jitter, pictures
-# that are cropped instead of large, and scans that are turned under their pictures. Scans of the
-# whole turn serve too.
+# KITTI with what SimIPU leaves out: depth pictures that tell what is hidden, colour jitter,
+# pictures that are cropped instead of large, and scans that are turned under their pictures. Scans
+# of the whole turn serve too.
 _base_ = ['./kitti_pairs.py']
 
 train_pipeline = [
