@@ -40,7 +40,7 @@ class CheckpointMetaHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Remember the teacher of the first batch."""
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
-        if self.embedding_key is None and samples:
+        if self.embedding_key is None and samples and samples[0] is not None:
             self.embedding_key = samples[0].get('embedding_key')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
