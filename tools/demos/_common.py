@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from mm3dpretrain.apis.features import isolated_rng
 from mm3dpretrain.datasets.io import atomic_path
-from mm3dpretrain.registry import HOOKS
+from mm3dpretrain.registry import HOOKS, METRICS
 from mm3dpretrain.utils import prepare_runtime
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,6 +123,22 @@ def train(
     spent = time.perf_counter() - start + training_seconds(work_dir)
     write_json(work_dir / 'seconds.json', {'seconds': spent})
     return Path(find_latest_checkpoint(str(work_dir)))
+
+
+@torch.no_grad()
+def judge(model: torch.nn.Module, cfg: Config, evaluators: Sequence[dict]) -> list[dict]:
+    """Figures of each of some metrics on the test data of a config, from one pass over them."""
+    metrics = [METRICS.build(evaluator) for evaluator in evaluators]
+    with isolated_rng(0):
+        loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+        for metric in metrics:
+            metric.dataset_meta = loader.dataset.metainfo
+        for batch in loader:
+            predictions = model.predict(**model.data_preprocessor(batch))
+            for metric in metrics:
+                metric.process(batch, predictions)
+    figures = [metric.evaluate(len(loader.dataset)) for metric in metrics]
+    return [{key.split('/')[-1]: float(v) for key, v in one.items()} for one in figures]
 
 
 def training_seconds(work_dir: Path) -> float:

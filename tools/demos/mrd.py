@@ -12,21 +12,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mm3dpretrain.apis import Retriever, export_backbone, load_pretrained
-from mm3dpretrain.apis.embeddings import build_teachers, embed_dataset
+from mm3dpretrain.apis.embeddings import build_teachers, embed_dataset, read_all_views
 from mm3dpretrain.apis.features import isolated_rng
-from mm3dpretrain.datasets import write_class_embeddings
+from mm3dpretrain.datasets import read_class_embeddings, write_class_embeddings
 from mm3dpretrain.datasets.embedding_cache import EmbeddingCache
 from mm3dpretrain.datasets.prompts import embed_classes
 from mm3dpretrain.datasets.synthetic.writer import write_synthetic_shapes
 from mm3dpretrain.evaluation.zero_shot import class_ranks
-from mm3dpretrain.registry import DATASETS, METRICS, MODELS
+from mm3dpretrain.registry import DATASETS, MODELS
 from mm3dpretrain.utils import prepare_runtime
 from mm3dpretrain.visualization import draw_curves, draw_retrieval_sheet, read_scalars
 
-from ._common import ROOT, Steps, data_time_share, train, training_seconds, write_json
+from ._common import ROOT, Steps, data_time_share, judge, train, training_seconds, write_json
 
 DATA_ROOT = 'data/synthetic'
 DATA = dict(train_per_class=40, test_per_class=16, views=4, image_size=64)
@@ -36,6 +35,7 @@ ZERO_SHOT = ROOT / 'configs/downstream/zero_shot/mrd_ppat-tiny_synthetic_zerosho
 RETRIEVAL = ROOT / 'configs/downstream/zero_shot/mrd_ppat-tiny_synthetic-retrieval_zeroshot.py'
 # categories whose shapes the point encoder never sees
 HELD_OUT = ('bench', 'bed', 'vase', 'ship', 'guitar', 'laptop')
+WHITE = (255, 255, 255)
 QUERIES = ('a red chair', 'a blue car', 'a wooden table', 'a ship', 'a green bottle')
 
 
@@ -130,19 +130,24 @@ def _zero_shot(model, names, classes: Path, cache: Path, data: str, out: Path) -
         untrained = MODELS.build(model.cfg.model).eval()
     texts, labels, images = _teacher_view(cfg, classes, cache)
     groups = dict(seen=[name for name in names if name not in HELD_OUT], held_out=list(HELD_OUT))
-    result = {}
-    for group, chosen in groups.items():
-        result[group] = dict(classes=len(chosen), chance_top1=100 / len(chosen))
-        for arm, network in (('', model), ('untrained_', untrained)):
-            evaluator = dict(
+    result = {
+        group: dict(classes=len(chosen), chance_top1=100 / len(chosen))
+        for group, chosen in groups.items()
+    }
+    for arm, network in (('', model), ('untrained_', untrained)):
+        evaluators = [
+            dict(
                 cfg.test_evaluator,
                 class_embeddings=str(classes),
                 classes=chosen,
                 topk=(1, 3, 5),
                 out_file=str(out / f'{arm}{group}_zero_shot.json'),
             )
-            figures = _judge(network, cfg, evaluator)
+            for group, chosen in groups.items()
+        ]
+        for group, figures in zip(groups, judge(network, cfg, evaluators)):
             result[group] |= {f'{arm}{key}': value for key, value in figures.items()}
+    for group, chosen in groups.items():
         rows = np.array([names.index(name) for name in chosen])
         kept = torch.from_numpy(np.isin(labels, rows))
         place = torch.tensor([int(np.flatnonzero(rows == x)[0]) for x in labels[kept.numpy()]])
@@ -153,8 +158,6 @@ def _zero_shot(model, names, classes: Path, cache: Path, data: str, out: Path) -
 
 def _teacher_view(cfg: Config, classes: Path, cache: Path):
     """Texts (C, D) of the classes, labels and mean picture embeddings (n, D) of the test shapes."""
-    from mm3dpretrain.datasets import read_class_embeddings
-
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     found = EmbeddingCache(cache)
     texts = read_class_embeddings(classes).select(dataset.metainfo['classes'])
@@ -170,20 +173,8 @@ def _teacher_view(cfg: Config, classes: Path, cache: Path):
 def _retrieval(model, cache: Path, data: str, out: Path) -> dict:
     cfg = prepare_runtime(RETRIEVAL, {'test_dataloader.dataset.data_root': data})
     set_cache(cfg.test_dataloader.dataset.pipeline, cache)
-    return _judge(model, cfg, dict(cfg.test_evaluator, out_file=str(out / 'retrieval.json')))
-
-
-@torch.no_grad()
-def _judge(model, cfg: Config, evaluator: dict) -> dict[str, float]:
-    """Figures of a model on the test data of a config."""
-    metric = METRICS.build(evaluator)
-    with isolated_rng(0):
-        loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
-        metric.dataset_meta = loader.dataset.metainfo
-        for batch in loader:
-            metric.process(batch, model.predict(**model.data_preprocessor(batch)))
-    figures = metric.evaluate(len(loader.dataset))
-    return {key.split('/')[-1]: float(value) for key, value in figures.items()}
+    evaluator = dict(cfg.test_evaluator, out_file=str(out / 'retrieval.json'))
+    return judge(model, cfg, [evaluator])[0]
 
 
 def _draw(checkpoint: Path, teacher, data: str, path: Path) -> None:
@@ -195,20 +186,14 @@ def _draw(checkpoint: Path, teacher, data: str, path: Path) -> None:
     records = {r['sample_id']: r for r in map(dataset.get_data_info, range(len(dataset)))}
     names = dataset.metainfo['classes']
     found = [retriever.query(index, text=text, topk=5) for text in QUERIES]
-    pictures = [[_view(records[name]['img_paths'][0]) for name, _ in row] for row in found]
+    pictures = [
+        [cv2.resize(read_all_views(records[name], WHITE)[0], (128, 128)) for name, _ in row]
+        for row in found
+    ]
     captions = [
         [f'{names[records[name]["gt_label"]]} {score:.2f}' for name, score in row] for row in found
     ]
     cv2.imwrite(str(path), draw_retrieval_sheet(QUERIES, pictures, captions)[..., ::-1])
-
-
-def _view(path: str, size: int = 128) -> np.ndarray:
-    """A view on white, (size, size, 3) uint8 RGB."""
-    image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-    if image.shape[2] == 4:
-        alpha = image[..., 3:] / 255
-        image = (image[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)[..., ::-1]
 
 
 def _last_screen(summary: dict, out: Path, classes: Path) -> None:

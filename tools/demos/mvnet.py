@@ -9,18 +9,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from mmengine.runner import Runner
 
 from mm3dpretrain.apis import export_backbone, load_pretrained
 from mm3dpretrain.apis.features import isolated_rng
 from mm3dpretrain.datasets.synthetic import write_synthetic_rooms
-from mm3dpretrain.registry import DATASETS, METRICS, MODELS
+from mm3dpretrain.registry import DATASETS, MODELS
 from mm3dpretrain.visualization import draw_curves, read_scalars
 from tools import compare_transfer
 from tools.visualization.visualize_correspondences import draw_sample
 
-from ._common import ROOT, Steps, data_time_share, train, training_seconds, write_json
+from ._common import ROOT, Steps, data_time_share, judge, train, training_seconds, write_json
 
 DATA_ROOT = 'data/synthetic_rooms'
 TEACHER = 'mvnet/teacher_resnet18-tiny_1xb16-8e_synthetic-rooms.py'
@@ -52,9 +50,10 @@ def run(args: argparse.Namespace) -> dict:
         checkpoint = train(METHOD, out / 'pretrain', options, args.fresh, args.scale)
     with steps.step('matches', 'do pixels of rooms that were held out find each other?'):
         model = load_pretrained(checkpoint)
-        views = _judge(model, model.cfg)
+        views = judge(model, model.cfg, [model.cfg.test_evaluator])[0]
         with isolated_rng(0):
-            untrained = _judge(MODELS.build(model.cfg.model).eval(), model.cfg)
+            start = MODELS.build(model.cfg.model).eval()
+        untrained = judge(start, model.cfg, [model.cfg.test_evaluator])[0]
         for name, figures in (('pre-trained', views), ('untrained', untrained)):
             print(
                 f'    {name:12} median error {figures["median_px"]:5.1f} px   '
@@ -92,17 +91,6 @@ def run(args: argparse.Namespace) -> dict:
         write_json(Path(args.json), summary)
     _last_screen(summary, out)
     return summary
-
-
-@torch.no_grad()
-def _judge(model, cfg) -> dict:
-    """Figures of a model on pairs of views of held-out rooms."""
-    metric = METRICS.build(cfg.test_evaluator)
-    loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
-    for batch in loader:
-        metric.process(batch, model.predict(**model.data_preprocessor(batch)))
-    figures = metric.evaluate(len(loader.dataset))
-    return {key.split('/')[-1]: float(value) for key, value in figures.items()}
 
 
 def _draw(model, path: Path) -> None:
