@@ -102,7 +102,7 @@ def timed(function: Callable, *arguments) -> tuple:
 
     start, work = time.perf_counter(), processor()
     value = function(*arguments)
-    return value, round(time.perf_counter() - start, 2), round(processor() - work, 2)
+    return value, round(time.perf_counter() - start, 4), round(processor() - work, 2)
 
 
 def main(argv: list[str] | None = None) -> int:

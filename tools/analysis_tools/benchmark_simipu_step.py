@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     step, match = statistics.median(steps), statistics.median(alone)
     print(
         f'{len(xyz)} frames of {xyz.shape[1]} keypoints, matcher {model.matcher}, {device}: '
-        f'step {1e3 * step:.0f} ms, matching alone {1e3 * match:.0f} ms ({match / step:.1%})'
+        f'step {1e3 * step:.1f} ms, matching alone {1e3 * match:.1f} ms ({match / step:.1%})'
     )
     if device.type == 'cuda':
         print(f'peak memory {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB')
