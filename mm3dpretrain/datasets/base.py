@@ -24,7 +24,7 @@ def build_transforms(steps: Sequence[Mapping | Callable]) -> list[Callable]:
 
 
 class PretrainDataset(BaseDataset, ABC):
-    """A data set with a ``split``, its transforms and its meta information.
+    """A data set with a ``split``, its transforms and its meta information, which names the split.
 
     Args:
         data_root: folder of the data set.
@@ -44,6 +44,7 @@ class PretrainDataset(BaseDataset, ABC):
         super().__init__(
             data_root=os.fspath(data_root), pipeline=build_transforms(pipeline), **kwargs
         )
+        self._metainfo.setdefault('split', split)
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:

@@ -131,7 +131,6 @@ class RetrievalMetric(BaseMetric):
         topk: the ranks k.
         device: where the similarities are computed; 100k items in 512 dimensions are 10 TFLOP a
             direction.
-        split: name for the result file where the data set's meta information has none.
         out_file: of the result; default ``retrieval.json`` beside the log of the run.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: of the logged names.
@@ -147,7 +146,6 @@ class RetrievalMetric(BaseMetric):
         directions: Sequence[str] = tuple(DIRECTIONS),
         topk: Sequence[int] = (1, 5, 10),
         device: str = 'cpu',
-        split: str | None = None,
         out_file: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -161,7 +159,6 @@ class RetrievalMetric(BaseMetric):
         self.directions = tuple(directions)
         self.topk = tuple(sorted(set(topk)))
         self.device = device
-        self.split = split
         self.out_file = out_file
 
     def process(self, data_batch, data_samples: Sequence) -> None:
@@ -207,7 +204,7 @@ class RetrievalMetric(BaseMetric):
             figures[f'{direction}_medr'] = float(np.median(ranks))
         meta = self.dataset_meta or {}
         about = dict(
-            split=meta.get('split', self.split),
+            split=meta.get('split'),
             shapes=len(results),
             **summarize_samples([result['about'] for result in results]),
             sizes=sizes,

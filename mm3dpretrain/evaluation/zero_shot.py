@@ -76,7 +76,6 @@ class ZeroShotMetric(BaseMetric):
         topk: ranks, each at most the number of classes.
         classes: names of those that take part, such as the ones that were held out in training;
             shapes of others are left out, and so are their texts. Default all.
-        split: name for the result file where the data set's meta information has none.
         out_file: of the result; default ``zero_shot.json`` beside the log of the run.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: of the logged names.
@@ -93,7 +92,6 @@ class ZeroShotMetric(BaseMetric):
         class_embeddings: str | os.PathLike | ClassEmbeddings | Mapping,
         topk: Sequence[int] = (1, 3, 5),
         classes: Sequence[str] | None = None,
-        split: str | None = None,
         out_file: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -114,7 +112,6 @@ class ZeroShotMetric(BaseMetric):
         self.class_embeddings = class_embeddings
         self.topk = tuple(sorted(set(topk)))
         self.classes = None if classes is None else tuple(classes)
-        self.split = split
         self.out_file = out_file
         self._chosen: ClassEmbeddings | None = None
         self._rows: np.ndarray | None = None
@@ -191,7 +188,7 @@ class ZeroShotMetric(BaseMetric):
         figures['class_mean'] = float(np.mean([scores['top1'] for scores in per_class.values()]))
         meta = self.dataset_meta or {}
         about = dict(
-            split=meta.get('split', self.split),
+            split=meta.get('split'),
             shapes=len(kept),
             shapes_left_out=len(results) - len(kept),
             **summarize_samples([facts for _, _, facts in kept]),

@@ -395,3 +395,12 @@ def test_several_sets_at_once(root, tmp_path):
     assert names[2] != '000002' and len(names[2]) == 6
     again = both[SeededIndex(7, 3)]['inputs']
     assert torch.equal(again['points_aug'], items[7]['inputs']['points_aug'])
+
+
+def test_meta_information_names_the_split(root):
+    train, val = (
+        dict(type='KittiPairs', data_root=str(root), split=split, lazy_init=True)
+        for split in ('train', 'val')
+    )
+    joined = [ConcatDataset(parts, lazy_init=True) for parts in ([train, val], [train, train])]
+    assert [made.metainfo['split'] for made in joined] == ['train+val', 'train']

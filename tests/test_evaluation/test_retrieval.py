@@ -117,8 +117,8 @@ def test_all_directions_equal_a_naive_ranking(tmp_path):
     points, views, texts = shapes()
     has_text = np.arange(24) % 5 != 0
     path = tmp_path / 'r.json'
-    made = RetrievalMetric(out_file=str(path), split='val')
-    made.dataset_meta = {}
+    made = RetrievalMetric(out_file=str(path))
+    made.dataset_meta = dict(split='val')
     texts = [text if has else text[:0] for text, has in zip(texts, has_text)]
     made.process(*batch_of(points, views, texts))
     found = made.evaluate(24)

@@ -217,7 +217,6 @@ def test_the_test_loop_scores_a_checkpoint(world, tmp_path):
                 type='ZeroShotMetric',
                 class_embeddings=dict(text_space=dict(type='ToyCLIPSpace'), prompts='plain'),
                 topk=(1, 2),
-                split='all',
             ),
             test_cfg=dict(),
             default_hooks=dict(logger=dict(type='LoggerHook')),

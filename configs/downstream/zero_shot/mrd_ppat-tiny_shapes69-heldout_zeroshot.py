@@ -3,4 +3,4 @@
 _base_ = ['./mrd_ppat-tiny_shapes69_zeroshot.py', '../../_base_/shapes69_held_out.py']
 
 test_dataloader = dict(dataset=dict(split='all'))
-test_evaluator = dict(classes=_base_.held_out, split='all')
+test_evaluator = dict(classes=_base_.held_out)

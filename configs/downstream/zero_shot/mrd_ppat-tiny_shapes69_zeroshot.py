@@ -22,6 +22,5 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_evaluator = dict(
     type='ZeroShotMetric',
     class_embeddings=dict(text_space=_base_.text_space, prompts=_base_.prompts),
-    split=_base_.test_dataloader.dataset.split,
 )
 test_cfg = dict()

@@ -22,6 +22,4 @@ test_pipeline = [
     ),
 ]
 test_dataloader = dict(dataset=dict(images='required', pipeline=test_pipeline))
-test_evaluator = dict(
-    _delete_=True, type='RetrievalMetric', split=_base_.test_dataloader.dataset.split
-)
+test_evaluator = dict(_delete_=True, type='RetrievalMetric')

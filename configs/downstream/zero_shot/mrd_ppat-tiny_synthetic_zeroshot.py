@@ -22,6 +22,5 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_evaluator = dict(
     type='ZeroShotMetric',
     class_embeddings='data/class_embeddings/synthetic.npz',
-    split=_base_.test_dataloader.dataset.split,
 )
 test_cfg = dict()

@@ -13,6 +13,5 @@ _base_ = [
 test_evaluator = dict(
     type='ZeroShotMetric',
     class_embeddings='data/class_embeddings/modelnet40_vit-bigg-14.npz',
-    split='test',
 )
 test_cfg = dict()

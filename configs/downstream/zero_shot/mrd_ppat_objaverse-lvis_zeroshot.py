@@ -12,6 +12,5 @@ _base_ = [
 test_evaluator = dict(
     type='ZeroShotMetric',
     class_embeddings='data/class_embeddings/lvis_vit-bigg-14.npz',
-    split='lvis',
 )
 test_cfg = dict()

@@ -264,11 +264,9 @@ class TurnLidar(BaseTransform):
         scale: tuple[float, float] = (0.95, 1.05),
         flip: float = 0.5,
     ) -> None:
-        if not rotation[0] <= rotation[1] or not 0 < scale[0] <= scale[1] or not 0 <= flip <= 1:
-            raise ValueError(
-                'need low <= high for rotation, 0 < low <= high for scale and flip in [0, 1], got '
-                f'{rotation}, {scale}, {flip}'
-            )
+        _check_ranges(rotation, scale)
+        if not 0 <= flip <= 1:
+            raise ValueError(f'flip must be in [0, 1], got {flip}')
         self.rotation = tuple(rotation)
         self.scale = tuple(scale)
         self.flip = flip
@@ -327,11 +325,9 @@ class TwoViewPoints(BaseTransform):
             raise ValueError(f'num_points must be positive or None, got {num_points}')
         if num_points is None and not same_points:
             raise ValueError('same_points=False draws points: it needs num_points')
-        if not rotation[0] <= rotation[1] or not 0 < scale[0] <= scale[1] or translation_std < 0:
-            raise ValueError(
-                'need low <= high for rotation, 0 < low <= high for scale and translation_std '
-                f'>= 0, got {rotation}, {scale}, {translation_std}'
-            )
+        _check_ranges(rotation, scale)
+        if translation_std < 0:
+            raise ValueError(f'translation_std must not be negative, got {translation_std}')
         if flip != 'image' and (isinstance(flip, str) or not 0 <= flip <= 1):
             raise ValueError(f"flip must be a probability or 'image', got {flip!r}")
         if len(center) != 3:
@@ -372,6 +368,14 @@ class TwoViewPoints(BaseTransform):
         moved[:, :3] = second[:, :3].astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
         results.update(points=first, points_aug=moved, transform=matrix)
         return results
+
+
+def _check_ranges(rotation: Sequence[float], scale: Sequence[float]) -> None:
+    if not rotation[0] <= rotation[1] or not 0 < scale[0] <= scale[1]:
+        raise ValueError(
+            'need low <= high for rotation and 0 < low <= high for scale, got '
+            f'{tuple(rotation)} and {tuple(scale)}'
+        )
 
 
 def view_transform(

@@ -284,5 +284,5 @@ def test_turned_scans_keep_their_pixels(frame):
 
 @pytest.mark.parametrize('kwargs', [dict(rotation=(1, 0)), dict(scale=(0, 1)), dict(flip=2)])
 def test_impossible_turns(kwargs):
-    with pytest.raises(ValueError, match='need low <= high'):
+    with pytest.raises(ValueError, match='need low <= high|flip must be in'):
         TurnLidar(**kwargs)
