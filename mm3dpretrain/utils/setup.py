@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -33,9 +35,21 @@ def prepare_runtime(config: str | os.PathLike | Config, options: dict | None = N
     if options:
         config.merge_from_dict(options)
     init_default_scope(config.get('default_scope', 'mm3dpretrain'))
+    _share_threads_with_numba()
     load_plugins()
     _allow_open_files()
     return config
+
+
+def _share_threads_with_numba() -> None:
+    """As many threads for Numba as for torch, before anything imports it.
+
+    Its first parallel function, such as that of the KITTI evaluation, sets the number of threads of
+    the process. With another number torch sums in another order, and trainings behind a test no
+    longer equal those of the same seed elsewhere.
+    """
+    if 'numba' not in sys.modules:
+        os.environ.setdefault('NUMBA_NUM_THREADS', str(torch.get_num_threads()))
 
 
 def _allow_open_files(wanted: int = 65536) -> None:
