@@ -1,5 +1,5 @@
 # Pairs of frames of ScanNet, 240 x 320 pictures, every 25th frame, overlap of at least 0.3.
-# tools/dataset_converters/export_scannet_frames.py --source <scans> --out data/scannet_frames
+# tools/dataset_converters/export_scannet_frames.py SCANNET/scans data/scannet_frames
 # Choice of views, sizes and augmentation are this project's: MVNet's own are unknown. 240 x 320 and
 # 0.3 are Pri3D's; rotation and scale are PointContrast's, which has no translation of the views.
 train_pipeline = [
