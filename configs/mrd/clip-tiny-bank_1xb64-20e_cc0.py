@@ -1,4 +1,4 @@
-# As clip-tiny-bank_1xb64-20e_cc0-shapes69.py, of the CC0 objects alone: no shape of Shapes69 is seen.
+# As clip-tiny-bank_1xb64-20e_cc0-shapes69.py, of the CC0 objects alone: without any of Shapes69.
 _base_ = ['./clip-tiny-bank_1xb64-20e_cc0-shapes69.py']
 
 train_dataloader = dict(
