@@ -106,6 +106,10 @@ def classify(args: argparse.Namespace) -> None:
         args.checkpoint, classes, prompts, config=args.config, num_points=args.num_points,
         device=args.device,
     )  # fmt: skip
+    axis = args.up_axis or classifier.encoder.gravity_axis
+    if axis in ('x', 'y', 'z'):
+        # a wrong axis is the most frequent cause of wrong names, and nothing else tells of it
+        print(f'taken to stand on axis {axis}: --up-axis names another', file=sys.stderr)
     results = {}
     for path in args.shapes:
         ranked = classifier(path, args.classes, args.topk, args.up_axis)
@@ -115,7 +119,6 @@ def classify(args: argparse.Namespace) -> None:
         with atomic_path(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2) + '\n')
     if args.out:
-        axis = args.up_axis or classifier.encoder.gravity_axis
         axis = axis if axis in ('x', 'y', 'z') else 'y'
         paths = args.shapes
         rows = [paths[i : i + COLUMNS] for i in range(0, len(paths), COLUMNS)]
