@@ -106,15 +106,15 @@ def classify(args: argparse.Namespace) -> None:
         args.checkpoint, classes, prompts, config=args.config, num_points=args.num_points,
         device=args.device,
     )  # fmt: skip
-    axis = args.up_axis or classifier.encoder.gravity_axis
-    if axis in ('x', 'y', 'z'):
-        # a wrong axis is the most frequent cause of wrong names, and nothing else tells of it
-        print(f'taken to stand on axis {axis}: --up-axis names another', file=sys.stderr)
     results = {}
     for path in args.shapes:
         ranked = classifier(path, args.classes, args.topk, args.up_axis)
         results[path] = [dict(name=name, cosine=cosine) for name, cosine in ranked]
         print(f'{path}: ' + ', '.join(f'{name} {cosine:.3f}' for name, cosine in ranked))
+    axis = args.up_axis or classifier.encoder.gravity_axis
+    if axis in ('x', 'y', 'z'):
+        # a wrong axis is the most frequent cause of wrong names, and nothing else tells of it
+        print(f'taken to stand on axis {axis}: --up-axis names another', file=sys.stderr)
     if args.json:
         with atomic_path(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2) + '\n')
