@@ -11,6 +11,7 @@ from mm3dpretrain.registry import MODELS, TASK_UTILS
 from mm3dpretrain.structures import PretrainDataSample
 
 from ..encoders.image_teachers import ImageTeacher
+from ..utils.channel_stats import ChannelStandardizer
 from ..utils.loss_terms import active_terms, build_part
 from ..utils.point_masking import drop_points
 from ..utils.view_features import TeacherView, carry_features, project_points, teacher_similarity
@@ -34,7 +35,8 @@ class MVNet(BasePretrainer):
     From the paper: the encoder sees points only, perspective projection with depth, transfer on
     several levels of a frozen 2D network, and pixel coordinates as the target of the views'
     agreement. **This toolbox's choice**, because the paper's was not available: the distances d,
-    the heads g and h, both weights, the masking ratio and every number of the configs.
+    the heads g and h, both weights, the masking ratio, that each channel of T is standardised, and
+    every number of the configs.
 
     Args:
         point_encoder: from points, their first ``in_channels`` channels, to ``xyz`` (B, M, 3),
@@ -45,6 +47,9 @@ class MVNet(BasePretrainer):
         encoder_levels: for each map of the teacher the index into the encoder's ``levels``; None:
             all learn from the finest features, ``local``.
         pixel_head: config of the heads g_l; the widths are filled in. Default a linear layer.
+        standardize_teacher: whether the channels of the teacher's maps get mean 0 and deviation 1
+            over all that was seen in training (default). Raw maps share a large constant, and
+            imitating that alone already gives a high similarity.
         transfer_loss: d, default cosine.
         match_head: h, such as :class:`~mm3dpretrain.models.heads.CorrespondenceHead`;
             ``in_channels`` is filled in where the config lacks it.
@@ -73,6 +78,7 @@ class MVNet(BasePretrainer):
         teacher: dict | None = None,
         encoder_levels: Sequence[int] | None = None,
         pixel_head: dict | None = None,
+        standardize_teacher: bool = True,
         transfer_loss: dict | None = None,
         match_head: dict | None = None,
         match_stride: int = 4,
@@ -104,6 +110,11 @@ class MVNet(BasePretrainer):
             self.pixel_heads = nn.ModuleList(
                 MODELS.build(dict(head, in_channels=self._width(level), out_channels=width))
                 for level, width in zip(self.encoder_levels, self.teacher.out_channels)
+            )
+            # not below `teacher`, which no checkpoint holds
+            self.target_norms = nn.ModuleList(
+                ChannelStandardizer(width) if standardize_teacher else nn.Identity()
+                for width in self.teacher.out_channels
             )
             self.transfer_loss = MODELS.build(transfer_loss or dict(type='FeatureTransferLoss'))
         if 'consistency' in self.weights:
@@ -211,6 +222,7 @@ class MVNet(BasePretrainer):
         covered = self.teacher.padded_size(*views.image_size)
         levels = []
         for k, target in enumerate(self._teacher_maps(inputs, data_samples)):
+            target = self.target_norms[k](target)
             size = tuple(target.shape[-2:])
             maps, mask = views.maps(features[self.encoder_levels[k]], self.projector, size, covered)
             levels.append(TeacherView(self.pixel_heads[k](maps), target, mask))

@@ -289,7 +289,7 @@ def test_learns_and_the_teacher_does_not():
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     inputs = scenes.batch(queries=64)
     values = []
-    for _ in range(25):
+    for _ in range(80):
         out = model.loss(inputs)
         optimizer.zero_grad()
         total(out).backward()
