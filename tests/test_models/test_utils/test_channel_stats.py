@@ -55,7 +55,7 @@ def _one_of(rank, world_size):
     made = ChannelStandardizer(4).train()
     whole = maps(0, 4)
     part = whole if world_size == 1 else whole[2 * rank : 2 * rank + 2]
-    return made(part), {k: v for k, v in made.state_dict().items()}
+    return made(part), dict(made.state_dict())
 
 
 def test_two_processes_equal_one():
