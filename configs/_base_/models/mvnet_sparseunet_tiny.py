@@ -51,8 +51,9 @@ model = dict(
     ),
     match_stride=4,
     projector=dict(type='PointProjector', tolerance=0.05),
-    # coordinates in [0, 1] are a small number: with a weight of 1 the matches learn half as fast
-    loss_weights=dict(transfer=1.0, consistency=4.0),
+    # both terms learn: with 1 and 4 the matches do alone, similarity to the teacher stays at 0.28
+    # instead of 0.43 and above
+    loss_weights=dict(transfer=4.0, consistency=4.0),
     mask_ratio=0.3,
     mask_block=0.2,
 )
