@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class ChannelStandardizer(nn.Module):
     """(x - mean) / deviation of each channel, over everything that was seen in training.
 
-    The features of a frozen network have a large common part: a constant has a cosine of 0.6 to
-    0.7 with any of them, and an imitation that learns this constant looks as if it had learned
-    something. Without it a constant has a cosine near 0.
+    The features of a frozen network can have a large common part: a constant has a cosine of 0.6
+    to 0.7 with those of a small one, and an imitation that learns this constant looks as if it had
+    learned something. Without it a constant has a cosine near 0.
 
     Sums are kept in double precision, over all processes, and are part of the checkpoint. Before
     anything was seen maps stay as they are.
