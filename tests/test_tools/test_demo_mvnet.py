@@ -7,17 +7,12 @@ import json
 import cv2
 import numpy as np
 import pytest
+from short_configs import shortened
 
 pytest.importorskip('mmdet3d')
 
 from tools import demo
 from tools.demos import mvnet
-
-
-def shortened(path, target, *lines):
-    """A config that inherits from another one."""
-    target.write_text('\n'.join([f'_base_ = [{str(path)!r}]', *lines]) + '\n')
-    return target
 
 
 @pytest.mark.filterwarnings('ignore')

@@ -12,13 +12,14 @@ import torch
 from mmengine.runner import Runner
 
 from mm3dpretrain.apis import export_backbone, load_pretrained
+from mm3dpretrain.apis.features import isolated_rng
 from mm3dpretrain.datasets.synthetic import write_synthetic_streets
-from mm3dpretrain.registry import METRICS, MODELS
+from mm3dpretrain.registry import MODELS
 from mm3dpretrain.visualization import draw_curves, read_scalars
 from mm3dpretrain.visualization.lidar_overlay import draw_lidar_overlay
 from tools import compare_transfer
 
-from ._common import ROOT, Steps, data_time_share, train, training_seconds, write_json
+from ._common import ROOT, Steps, data_time_share, judge, train, training_seconds, write_json
 
 DATA_ROOT = 'data/synthetic_streets'
 METHOD = 'simipu/simipu_r18-pillars-tiny_1xb2-16e_synthetic-streets.py'
@@ -60,15 +61,17 @@ def run(args: argparse.Namespace) -> dict:
         checkpoint = train(METHOD, out / 'pretrain', roots, args.fresh, args.scale)
     with steps.step('retrieval', 'do pixels of held-out frames find their LiDAR points?'):
         model = load_pretrained(checkpoint)
-        samples, retrieval = _retrieve(model)
-        torch.manual_seed(0)
-        untrained = _retrieve(MODELS.build(model.cfg.model).eval(), model.cfg)[1]
+        with isolated_rng(0):
+            start = MODELS.build(model.cfg.model).eval()
+        retrieval, untrained = (
+            judge(network, model.cfg, [model.cfg.test_evaluator])[0] for network in (model, start)
+        )
         for name, figures in (('pre-trained', retrieval), ('untrained', untrained)):
             print(f'    {name:12} top-1 {figures["top1"]:5.1f} %   top-5 {figures["top5"]:5.1f} %')
     with steps.step('pictures', 'drawing what is similar, and the loss curves'):
         entries = read_scalars(out / 'pretrain')
         sheet, curves = out / 'similarity.png', out / 'loss_curves.png'
-        _draw_similarity(samples, sheet)
+        _draw_similarity(_first_frames(model), sheet)
         draw_curves(entries, curves, title='SimIPU on the embedded streets')
     with steps.step('transfer', 'few labels: from scratch beside pre-trained, one seed each'):
         transfer = _transfer(checkpoint, out / 'transfer', data, args)
@@ -98,20 +101,15 @@ def run(args: argparse.Namespace) -> dict:
 
 
 @torch.no_grad()
-def _retrieve(model, cfg=None) -> tuple[list, dict]:
-    """Predictions for the first held-out frames, and the retrieval figures of all of them."""
-    cfg = cfg or model.cfg
-    metric = METRICS.build(cfg.test_evaluator)
+def _first_frames(model, number: int = 4) -> list:
+    """Pictures, projections and predictions of the first held-out frames."""
     kept = []
-    loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
-    for batch in loader:
-        inputs = model.data_preprocessor(batch)
-        predictions = model.predict(**inputs)
-        metric.process(batch, predictions)
-        if len(kept) < 4:
-            kept.extend(zip(batch['inputs']['img'], batch['inputs']['lidar2img'], predictions))
-    figures = metric.evaluate(len(loader.dataset))
-    return kept[:4], {key.split('/')[-1]: float(value) for key, value in figures.items()}
+    for batch in Runner.build_dataloader(model.cfg.test_dataloader, seed=0):
+        predictions = model.predict(**model.data_preprocessor(batch))
+        kept.extend(zip(batch['inputs']['img'], batch['inputs']['lidar2img'], predictions))
+        if len(kept) >= number:
+            break
+    return kept[:number]
 
 
 def _draw_similarity(samples: list, path: Path) -> None:
