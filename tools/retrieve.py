@@ -39,7 +39,7 @@ from mm3dpretrain.visualization import (
     shape_picture,
 )
 from tools.visualization import _common as common
-from tools.zero_shot import add_model_options, add_text_options, open_text_space
+from tools.zero_shot import add_model_options, add_text_options, open_text_space, tell_axis
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -107,6 +107,7 @@ def make_index(args: argparse.Namespace) -> None:
     )
     if Path(args.shapes).is_dir():
         found = retriever.index(args.shapes, args.up_axis)
+        tell_axis(args.up_axis or retriever.encoder.gravity_axis)
     else:
         config = common.dataset_config(prepare_runtime(args.shapes), args.dataset, args.shapes)
         found = retriever.index(config, args.up_axis, args.num_workers)

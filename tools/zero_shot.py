@@ -97,6 +97,12 @@ def open_text_space(args: argparse.Namespace, prompts: str = 'modelnet40_64') ->
     return build_text_space(config.text_space), args.prompts or config.get('prompts', prompts)
 
 
+def tell_axis(axis: str) -> None:
+    """Say how files were turned: a wrong axis is the most frequent cause of wrong names."""
+    if axis in ('x', 'y', 'z'):
+        print(f'taken to stand on axis {axis}: --up-axis names another', file=sys.stderr)
+
+
 def classify(args: argparse.Namespace) -> None:
     """Rank, print, draw."""
     classes, prompts = args.class_embeddings, args.prompts or 'plain'
@@ -112,9 +118,7 @@ def classify(args: argparse.Namespace) -> None:
         results[path] = [dict(name=name, cosine=cosine) for name, cosine in ranked]
         print(f'{path}: ' + ', '.join(f'{name} {cosine:.3f}' for name, cosine in ranked))
     axis = args.up_axis or classifier.encoder.gravity_axis
-    if axis in ('x', 'y', 'z'):
-        # a wrong axis is the most frequent cause of wrong names, and nothing else tells of it
-        print(f'taken to stand on axis {axis}: --up-axis names another', file=sys.stderr)
+    tell_axis(axis)
     if args.json:
         with atomic_path(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=2) + '\n')

@@ -88,6 +88,51 @@ def test_iou_in_three_dimensions():
     assert torch.allclose(mmcv_ops.boxes_iou3d(a, b), torch.tensor([[1 / 3, 0]]), atol=1e-6)
 
 
+def test_differentiable_overlap_equals_the_twin():
+    a, b = boxes(1, 300, spread=3.0), boxes(1, 300, spread=3.0)
+    b[0, :20] = a[0, :20]  # the same box,
+    b[0, 10:20, 6] += math.pi / 2  # turned within itself: sides change places,
+    b[0, 10:20, 3:5] = a[0, 10:20, 3:5].flip(-1)
+    b[0, 20:40, :3] += 100  # nothing in common,
+    b[0, 40:60, :3] = a[0, 40:60, :3]  # one inside of the other
+    b[0, 40:60, 3:6] = a[0, 40:60, 3:6] / 2
+    shared = torch.tensor(
+        [naive.shared_area(x, y) for x, y in zip(a[0].double(), b[0].double(), strict=True)]
+    )
+    a, b = a.double(), b.double()
+    low = torch.maximum(a[..., 2] - a[..., 5] / 2, b[..., 2] - b[..., 5] / 2)
+    high = torch.minimum(a[..., 2] + a[..., 5] / 2, b[..., 2] + b[..., 5] / 2)
+    shared = shared[None] * (high - low).clamp(min=0)
+    expected = shared / (a[..., 3:6].prod(-1) + b[..., 3:6].prod(-1) - shared)
+    iou = mmcv_ops.diff_iou_rotated_3d(a.clone(), b.clone())
+    assert torch.allclose(iou, expected, atol=1e-6)
+    assert torch.allclose(iou[0, :20], torch.ones(20, dtype=torch.double), atol=1e-6)
+    assert iou[0, 20:40].eq(0).all() and iou[0, 60:].gt(0.05).sum() > 20
+
+
+def test_gradient_of_the_overlap():
+    a, b = boxes(1, 12, spread=1.5).double(), boxes(1, 12, spread=1.5).double()
+    assert torch.autograd.gradcheck(
+        lambda x: mmcv_ops.diff_iou_rotated_3d(x, b), a.requires_grad_(), eps=1e-7, atol=1e-5
+    )
+
+
+def test_rotated_iou_loss_finds_the_box():
+    losses = pytest.importorskip('mmdet3d.models.losses')
+    target = torch.tensor([[1.0, 2, 0, 2, 1, 1.5, 0.7]])
+    box = torch.tensor([[1.3, 1.8, 0.2, 1.5, 1.2, 1.2, 0.4]], requires_grad=True)
+    loss = losses.RotatedIoU3DLoss()
+    optimizer = torch.optim.Adam([box], lr=0.01)
+    first = loss(box, target).item()
+    for _ in range(300):
+        optimizer.zero_grad()
+        value = loss(box, target)
+        value.backward()
+        optimizer.step()
+    assert first > 0.5 and value < 0.05
+    assert torch.allclose(box, target, atol=0.06)
+
+
 @pytest.mark.parametrize('threshold', [0.0, 0.1, 0.5])
 def test_suppression(threshold):
     solid, scores = boxes(40), torch.rand(40)

@@ -69,7 +69,8 @@ def test_retrieve_from_a_folder(world, tmp_path, capsys):
     index = str(tmp_path / 'i.npz')
     folder = world / 'shapes'
     assert retrieve.main(['index', str(world / 'toy.pth'), str(folder), '--out', index]) == 0
-    assert '7 shapes, 12 dimensions' in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert '7 shapes, 12 dimensions' in said.out and 'stand on axis y' in said.err
     common = ['query', index, '--text', str(world / 'text.py'), '--topk', '3']
     out, page = tmp_path / 's.png', tmp_path / 's.html'
     code = retrieve.main(

@@ -11,7 +11,6 @@ model = dict(
     bbox_head=dict(
         num_classes=10,
         num_reg_outs=8,
-        # needs a GPU: mmcv has no rotated overlap with gradients for a CPU
         bbox_loss=dict(type='RotatedIoU3DLoss'),
     ),
 )

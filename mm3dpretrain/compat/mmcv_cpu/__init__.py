@@ -11,7 +11,7 @@ module          what it serves
 ==============  ==================================================================================
 ``points``      furthest points, ball query, neighbours, grouping, gathering, interpolation
 ``voxels``      dynamic scatter
-``boxes``       points in boxes, overlap and suppression of rotated boxes
+``boxes``       points in boxes, overlap (with gradients, too) and suppression of rotated boxes
 ``naive``       the twins in plain PyTorch that define what is right
 ==============  ==================================================================================
 
@@ -53,6 +53,7 @@ OPERATORS = {
     'iou3d_boxes_overlap_bev_forward': 'boxes',
     'iou3d_nms3d_forward': 'boxes',
     'iou3d_nms3d_normal_forward': 'boxes',
+    'diff_iou_rotated_sort_vertices_forward': 'boxes',
 }
 
 

@@ -6,6 +6,8 @@ seen from above is exact; mmcv's CUDA kernel counts corners up to 1 cm outside o
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -63,6 +65,43 @@ def iou3d_nms3d_normal_forward(
 ) -> None:
     """As :func:`iou3d_nms3d_forward` with all headings taken as 0."""
     _suppress(boxes, keep, keep_num, nms_overlap_thresh, rotated=False)
+
+
+def diff_iou_rotated_sort_vertices_forward(
+    vertices: Tensor, mask: Tensor, num_valid: Tensor
+) -> Tensor:
+    """The corners of the area that two rectangles share, in order around it.
+
+    What mmcv's differentiable overlap (``RotatedIoU3DLoss``) lacks on the CPU. Corners that
+    coincide enclose nothing, so they stay where there is room.
+
+    Args:
+        vertices: (B, N, 24, 2), relative to the mean of the valid ones: the corners of both
+            rectangles, then the 16 intersections of their sides.
+        mask: (B, N, 24) bool, which of them are corners of the shared area.
+        num_valid: (B, N), sums of ``mask``.
+
+    Returns:
+        (B, N, 9) int32: at most 8 indices, the first one again, and for the rest an intersection
+        that there is not.
+    """
+    absent = mask[..., 8:].int().argmin(-1, keepdim=True) + 8
+    angles = torch.atan2(vertices[..., 1], vertices[..., 0])
+    order = angles.masked_fill(~mask, math.inf).argsort(dim=-1, stable=True)
+    around = vertices.gather(2, order[..., None].expand_as(vertices))
+    # Two convex quadrilaterals share at most 8 corners; more are corners on a side, counted twice.
+    # The closest to the one before it goes: without it the area is the same.
+    taken = mask.gather(2, order)
+    steps = (around - around.roll(1, dims=2)).norm(dim=-1)
+    steps[..., 0] = math.inf
+    widest = steps.masked_fill(~taken, -1).argsort(dim=-1, descending=True, stable=True)[..., :8]
+    places = widest.sort(-1).values
+    index = order.gather(2, places)
+    kept = taken.gather(2, places)
+    index = torch.where(kept, index, absent)
+    count = num_valid.long().clamp(max=8)[..., None]
+    index = torch.cat([index, absent], dim=-1).scatter(2, count, index[..., :1])
+    return torch.where(count < 3, absent, index).int()
 
 
 def _look_inside(kernel, boxes: Tensor, points: Tensor, out: Tensor) -> None:
