@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> dict:
         raise ValueError(
             f'{args.config} has no test_dataloader: pre-training is judged by tools/probe.py'
         )
-    if not Path(args.checkpoint).is_file():
+    if not Path(args.checkpoint).exists():
         raise FileNotFoundError(f'checkpoint {args.checkpoint!r} does not exist')
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'

@@ -109,7 +109,7 @@ def prepare_config(args: argparse.Namespace) -> Config:
         if latest is None:
             print(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
     elif args.resume:
-        if not Path(args.resume).is_file():
+        if not Path(args.resume).exists():
             raise FileNotFoundError(f'--resume: checkpoint {args.resume!r} does not exist')
         cfg.resume, cfg.load_from = True, args.resume
     return cfg

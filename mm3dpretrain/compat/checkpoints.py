@@ -23,6 +23,9 @@ from mmengine.utils import digit_version
 # From this version on, `weights_only=True` knows objects (not only functions) and their aliases.
 TORCH_UNPICKLES_SAFELY = digit_version(torch.__version__.partition('+')[0]) >= digit_version('2.6')
 
+# The whole weights in the folder that DeepSpeed writes for a checkpoint.
+WEIGHTS_IN_FOLDER = 'weights.pth'
+
 
 class CheckpointError(RuntimeError):
     """A file cannot be loaded as a checkpoint: damaged, not a checkpoint, or holding code."""
@@ -128,7 +131,8 @@ def load_checkpoint(
     """Load a local checkpoint without ever running code from it.
 
     Args:
-        filename: Path of the file; ``~`` is expanded.
+        filename: Path of the file; ``~`` is expanded. For the folder that DeepSpeed writes, the
+            ``weights.pth`` in it.
         map_location: As for :func:`torch.load`.
         restricted: Use this module's own unpickler instead of torch's; the default where torch is
             older than 2.6.
@@ -142,6 +146,13 @@ def load_checkpoint(
             hide there), or it is damaged, or no checkpoint at all.
     """
     path = Path(filename).expanduser()
+    if path.is_dir():
+        path /= WEIGHTS_IN_FOLDER
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'checkpoint {str(filename)!r} is a folder without {WEIGHTS_IN_FOLDER}: one of '
+                "DeepSpeed's stage 3? The zero_to_fp32.py beside it gathers the weights"
+            )
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {str(filename)!r} does not exist or is no file')
     try:

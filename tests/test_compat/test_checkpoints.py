@@ -270,3 +270,13 @@ def test_a_wrong_prefix_names_what_is_there(tmp_path):
         CheckpointError, match="prefix 'backbone.'; its names begin with head.bias., point_encoder"
     ):
         module.init_weights()
+
+
+def test_folder_of_deepspeed(tmp_path):
+    """Whole weights lie in the folder; one without them says what it is."""
+    folder = tmp_path / 'epoch_1.pth'
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match='folder without weights.pth.*zero_to_fp32'):
+        load_checkpoint(folder)
+    torch.save(dict(state_dict=dict(a=torch.ones(2))), folder / 'weights.pth')
+    assert load_checkpoint(folder)['state_dict']['a'].tolist() == [1, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from torch import nn
 
+from mm3dpretrain.apis.checkpoint import read_checkpoint
 from mm3dpretrain.datasets.samplers import seed_everything
 from mm3dpretrain.engine.strategies.deepspeed import deepspeed_settings
 from mm3dpretrain.models.encoders import PPAT
@@ -334,6 +336,46 @@ def test_missing_deepspeed_is_named_first(tmp_path):
     with pytest.raises(ImportError, match='pip install deepspeed'):
         STRATEGIES.build(dict(cfg.strategy, work_dir=str(tmp_path / 'work')))
     assert not (tmp_path / 'work').exists()
+
+
+@pytest.fixture(scope='module', params=[1, 2], ids=['zero1', 'zero2'])
+def zero(request, one, tmp_path_factory) -> tuple[Path, dict]:
+    """The same three epochs under DeepSpeed, and what it was told."""
+    if find_spec('deepspeed') is None:
+        pytest.skip('DeepSpeed is not installed')
+    os.environ.setdefault('DS_ACCELERATOR', 'cpu')
+    cfg = prepare_runtime(ROOT / f'configs/_base_/strategies/deepspeed_zero{request.param}.py')
+    more = dict(runner_type=cfg.runner_type, strategy=cfg.strategy.to_dict())
+    work_dir = tmp_path_factory.mktemp('zero')
+    assert run_distributed(train, 2, (work_dir, 4, more)) == [6, 6]
+    return work_dir, more
+
+
+def test_deepspeed_equals_one_process(zero, tmp_path):
+    work_dir, _ = zero
+    train(0, 1, tmp_path, 8, {})
+    expected, actual = losses(tmp_path), losses(work_dir)
+    assert len(expected) == len(actual) == 6
+    for step, entry in expected.items():
+        np.testing.assert_allclose(actual[step]['grad_norm'], entry['grad_norm'], rtol=1e-3)
+        np.testing.assert_allclose(actual[step]['logit_scale'], entry['logit_scale'], rtol=1e-4)
+    # the tools read the weights out of DeepSpeed's folder
+    ours, theirs = (read_checkpoint(d / 'epoch_3.pth') for d in (work_dir, tmp_path))
+    assert ours['meta']['mm3dpretrain'] == theirs['meta']['mm3dpretrain']
+    assert set(ours['state_dict']) == set(theirs['state_dict'])
+    for name, value in theirs['state_dict'].items():
+        torch.testing.assert_close(ours['state_dict'][name], value, msg=name, **CLOSE)
+
+
+def test_deepspeed_resumes(zero, tmp_path):
+    work_dir, more = zero
+    assert run_distributed(train, 2, (tmp_path, 4, more, work_dir / 'epoch_2.pth')) == [6, 6]
+    assert set(losses(tmp_path)) == {5, 6}
+    whole, resumed = (
+        read_checkpoint(d / 'epoch_3.pth')['state_dict'] for d in (work_dir, tmp_path)
+    )
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
 
 
 def test_deepspeed_settings():
