@@ -106,7 +106,7 @@ def compare(args: argparse.Namespace) -> dict:
         raise ValueError(f'{args.config} has no test_dataloader')
     checkpoints = {seed: Path(args.checkpoint.replace('{seed}', str(seed))) for seed in args.seeds}
     for path in checkpoints.values():
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f'checkpoint {str(path)!r} does not exist')
     module = args.module or (None if declared_parts(cfg) else 'backbone')
     out = args.work_dir or Path('work_dirs/transfer') / args.config.stem

@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> dict:
     if 'pretrained' in arms:
         for seed in args.seeds:
             checkpoints[seed] = args.checkpoint.replace('{seed}', str(seed))
-            if not Path(checkpoints[seed]).is_file():
+            if not Path(checkpoints[seed]).exists():
                 raise FileNotFoundError(f'checkpoint {checkpoints[seed]!r} does not exist')
     out = args.work_dir or Path('work_dirs/few_shot') / args.config.stem
     out = out / f'{args.way}way_{args.shot}shot'
