@@ -76,7 +76,7 @@ class CrossRelationLoss(RelationLoss):
             features = {name: teachers[name].detach() for name in self.teachers}
             valid = {name: mask for name, mask in (valid or {}).items() if name in features}
             batch = GlobalBatch(dict(points=points, **features), valid, self.gather_distributed)
-            subset = batch.subset(('points', 'image', 'text'))
+            subset = batch.subset(('points', 'image', 'text'), self.center)
             return {
                 term: self.compare(subset, TERMS[term][0], [TERMS[term][1]]) for term in self.terms
             }

@@ -72,7 +72,7 @@ class IntraRelationLoss(RelationLoss):
             batch = self._batch(points, teachers, valid)
             return {
                 name: self.compare(
-                    batch.subset(('points', name)),
+                    batch.subset(('points', name), self.center),
                     ('points', 'points'),
                     [(name, name)],
                     self.mask_diagonal,
@@ -131,7 +131,7 @@ class FusedIntraRelationLoss(IntraRelationLoss):
         with torch.autocast(points.device.type, enabled=False):
             batch = self._batch(points, teachers, valid)
             loss = self.compare(
-                batch.subset(('points', *self.teachers)),
+                batch.subset(('points', *self.teachers), self.center),
                 ('points', 'points'),
                 [(name, name) for name in self.teachers],
                 self.mask_diagonal,

@@ -151,19 +151,30 @@ class GlobalBatch:
             for name, mask in self.valid.items()
         }
 
-    def subset(self, names: Sequence[str]) -> Subset:
-        """The samples that have all of ``names``."""
+    def subset(self, names: Sequence[str], center: bool = False) -> Subset:
+        """The samples that have all of ``names``.
+
+        Args:
+            names: modalities.
+            center: whether the mean of each modality over these samples is taken out.
+        """
         mine = torch.stack([self.valid[name] for name in names]).all(0)
         theirs = torch.stack([self.all_valid[name] for name in names]).all(0)
         start = sum(self.counts[: get_rank()]) if len(self.counts) > 1 else 0
         first, total = int(theirs[:start].sum()), int(theirs.sum())
         complete = total == len(theirs)
-        return Subset(
-            {n: self.features[n] if complete else self.features[n][mine] for n in names},
-            {n: self.everyone[n] if complete else self.everyone[n][theirs] for n in names},
-            first,
-            len(self.counts) / max(total, 1),
-        )
+        rows = {n: self.features[n] if complete else self.features[n][mine] for n in names}
+        columns = {n: self.everyone[n] if complete else self.everyone[n][theirs] for n in names}
+        if center and total:
+            means = {n: columns[n].mean(0) for n in names}
+            rows = {n: _direction(rows[n] - means[n]) for n in names}
+            columns = {n: _direction(columns[n] - means[n]) for n in names}
+        return Subset(rows, columns, first, len(self.counts) / max(total, 1))
+
+
+def _direction(x: Tensor) -> Tensor:
+    """Unit length, but what is only rounding (all samples alike) stays next to nothing."""
+    return F.normalize(x, dim=1, eps=1e-4)
 
 
 def check_features(features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> None:
@@ -196,6 +207,10 @@ class RelationLoss(nn.Module):
     Args:
         relation: default ``dict(type='NormalizedSimilarity', temperature=0.07)``.
         divergence: default ``dict(type='JeffreyDivergence')``.
+        center: take the mean of each modality over the batch out of its unit features, and give
+            them unit length again. Texts of CLIP share most of their direction (ViT-B/32: cosines
+            of 0.81 +- 0.05), so that at t = 0.07 their relations are nearly uniform, 47 of 63
+            neighbours count; centred ones have 8, as pictures do.
         gather_distributed: relate the samples of all processes. The average of the processes'
             values, and of their gradients, then is that of one process with the whole batch.
         chunk_size: rows in memory at a time.
@@ -209,10 +224,12 @@ class RelationLoss(nn.Module):
         self,
         relation: dict | None = None,
         divergence: dict | None = None,
+        center: bool = False,
         gather_distributed: bool = True,
         chunk_size: int = 128,
     ) -> None:
         super().__init__()
+        self.center = center
         self.relation = MODELS.build(relation or dict(type='NormalizedSimilarity'))
         self.divergence = MODELS.build(divergence or dict(type='JeffreyDivergence'))
         if self.divergence.needs_distribution and not self.relation.is_distribution:

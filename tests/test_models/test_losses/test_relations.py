@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -26,6 +27,7 @@ from mm3dpretrain.models.losses.relations import without_self
 
 LOSSES = [IntraRelationLoss, FusedIntraRelationLoss, CrossRelationLoss]
 RAW = dict(relation=dict(type='RawSimilarity'), divergence=dict(type='L2Divergence'))
+CENTERED = dict(center=True)
 ALL_CROSS = dict(terms=('text', 'image', 'from_text', 'from_image'))
 
 
@@ -128,10 +130,12 @@ def test_divergence_of_one_hot_rows_is_finite():
 # ------------------------------------------------------------------ all losses
 
 
-def naive(kind, points, teachers, temperature=0.07):
+def naive(kind, points, teachers, temperature=0.07, center=False):
     """Docstring formulas with dense float64 matrices."""
     x = {'points': points, **teachers}
     x = {k: F.normalize(v.double(), dim=1) for k, v in x.items()}
+    if center:
+        x = {k: F.normalize(v - v.mean(0), dim=1) for k, v in x.items()}
     size = len(points)
 
     def psi(m):
@@ -158,18 +162,44 @@ def naive(kind, points, teachers, temperature=0.07):
     )
 
 
+@pytest.mark.parametrize('center', [False, True])
 @pytest.mark.parametrize('kind', LOSSES)
-def test_equals_naive(kind):
+def test_equals_naive(kind, center):
     points, teachers = features()
-    loss = kind(**(ALL_CROSS if kind is CrossRelationLoss else {}))
+    loss = kind(center=center, **(ALL_CROSS if kind is CrossRelationLoss else {}))
     values = loss(points, teachers)
-    expected = naive(kind, points, teachers)
+    expected = naive(kind, points, teachers, center=center)
     assert set(values) == set(expected) == set(loss.terms)
     for name, value in values.items():
         torch.testing.assert_close(value.detach(), expected[name].float(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('options', [{}, RAW])
+@pytest.mark.parametrize('kind', [IntraRelationLoss, CrossRelationLoss])
+def test_centered_relations_do_not_see_what_all_share(kind):
+    """A direction common to all samples of a modality flattens raw relations, not centred ones."""
+    points, teachers = features(12)
+    # orthogonal to everything: all of a modality move into a cone
+    wide = {k: F.pad(F.normalize(v, dim=1), (0, 1)) for k, v in teachers.items()}
+    cone = {k: v + F.pad(torch.zeros(1, 6), (0, 1), value=3.0) for k, v in wide.items()}
+    student = F.pad(F.normalize(points, dim=1), (0, 1))
+    plain, shifted = (kind(center=True)(student, x) for x in (wide, cone))
+    for name in plain:
+        torch.testing.assert_close(shifted[name], plain[name], rtol=1e-4, atol=1e-5)
+    raw, raw_shifted = (kind()(student, x) for x in (wide, cone))
+    assert all(abs(raw_shifted[name] - raw[name]) > 0.1 * raw[name] for name in raw)
+
+
+@pytest.mark.parametrize('kind', LOSSES)
+def test_samples_that_are_all_alike_have_no_direction(kind):
+    """The mean takes everything out of them; rounding is not blown up to relations."""
+    points = torch.randn(1, 6).repeat(7, 1).requires_grad_()
+    teachers = {k: torch.randn(1, 6).repeat(7, 1) for k in ('image', 'text')}
+    value = total(kind(center=True)(points, teachers))
+    value.backward()
+    assert value < 1e-3 and torch.isfinite(points.grad).all()
+
+
+@pytest.mark.parametrize('options', [{}, RAW, CENTERED])
 @pytest.mark.parametrize('kind', LOSSES)
 def test_scale_rotation_and_permutation_change_nothing(kind, options):
     points, teachers = features()
@@ -188,7 +218,9 @@ def test_scale_rotation_and_permutation_change_nothing(kind, options):
     assert not torch.isclose(total(loss(points.roll(1, 0), teachers)), value, rtol=1e-3)
 
 
-@pytest.mark.parametrize('options', [{}, RAW, dict(divergence=dict(type='SmoothL1Divergence'))])
+@pytest.mark.parametrize(
+    'options', [{}, RAW, CENTERED, dict(divergence=dict(type='SmoothL1Divergence'))]
+)
 def test_zero_where_the_structure_is_copied(options):
     points, teachers = features()
     turn = torch.linalg.qr(torch.randn(6, 6)).Q
@@ -216,12 +248,13 @@ def test_only_the_student_and_the_share_get_gradients(kind):
     assert len(list(loss.parameters())) == (kind is FusedIntraRelationLoss)
 
 
-@pytest.mark.parametrize('options', [{}, RAW])
+@pytest.mark.parametrize('options', [{}, RAW, CENTERED])
 @pytest.mark.parametrize('kind', LOSSES)
 def test_finite_differences(kind, options):
     points, teachers = features(6, 4)
     # a soft temperature: float32 differences of a sharp softmax say nothing
-    options = options or dict(relation=dict(type='NormalizedSimilarity', temperature=0.5))
+    soft = dict(relation=dict(type='NormalizedSimilarity', temperature=0.5))
+    options = options if options is RAW else soft | options
     loss = kind(**options, **(ALL_CROSS if kind is CrossRelationLoss else {}))
     points.requires_grad_()
     (grad,) = torch.autograd.grad(total(loss(points, teachers)), points)
@@ -324,11 +357,12 @@ def test_masking_equals_the_valid_subset(kind):
 def test_nothing_to_relate(kind):
     points, teachers = features(5)
     points.requires_grad_()
-    for number in (0, 1):
+    for number, center in itertools.product((0, 1), (False, True)):
         text = torch.arange(5) < number
-        values = kind(**RAW)(points, teachers, dict(text=text))
+        values = kind(center=center, **RAW)(points, teachers, dict(text=text))
         value = values.get('fused', values.get('text'))
-        if number == 0 or kind is not CrossRelationLoss:  # a single pair has a cross relation
+        # a single pair has a cross relation
+        if number == 0 or center or kind is not CrossRelationLoss:
             assert value == 0
         (grad,) = torch.autograd.grad(value, points, retain_graph=True)
         assert torch.isfinite(grad).all()
@@ -358,10 +392,10 @@ def test_bad_terms():
         FusedIntraRelationLoss(share=1.0)
 
 
-def _on_rank(rank, world_size, kind, points, teachers, valid, weight, cuts):
+def _on_rank(rank, world_size, kind, points, teachers, valid, weight, center, cuts):
     part = slice(cuts[rank], cuts[rank + 1])
     weight = weight.clone().requires_grad_()
-    loss = kind(chunk_size=2)
+    loss = kind(chunk_size=2, center=center)
     values = loss(
         points[part] @ weight,
         {k: v[part] for k, v in teachers.items()},
@@ -374,14 +408,15 @@ def _on_rank(rank, world_size, kind, points, teachers, valid, weight, cuts):
 
 @pytest.mark.parametrize('cuts', [(0, 5, 10), (0, 3, 10)], ids=['halves', 'uneven'])
 @pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('center', [False, True])
 @pytest.mark.parametrize('kind', LOSSES)
-def test_two_processes_equal_one(kind, masked, cuts):
+def test_two_processes_equal_one(kind, center, masked, cuts):
     points, teachers = features(10, 6)
     weight = torch.randn(6, 6)
     valid = {}
     if masked:  # the first process has no text at all
         valid = dict(text=torch.arange(10) >= cuts[1])
-    args = (kind, points, teachers, valid, weight)
+    args = (kind, points, teachers, valid, weight, center)
     ((one, grads),) = (_on_rank(0, 1, *args, (0, 10)),)
     results = run_distributed(_on_rank, 2, (*args, cuts))
     for name, value in one.items():
