@@ -37,6 +37,7 @@ MIB = 2**20
 RELATION = dict(
     relation=dict(type='NormalizedSimilarity', temperature=0.07),
     divergence=dict(type='JeffreyDivergence'),
+    center=True,
 )
 LOSSES = {
     'alignment': [dict(type='MultiModalAlignmentLoss')],

@@ -9,7 +9,8 @@ optim_wrapper = dict(
         custom_keys={
             'cls_token': dict(decay_mult=0.0),
             'alignment.log_scale': dict(decay_mult=0.0),
-            'dynamic_weights': dict(decay_mult=0.0),
+            # a few hundred steps: at the common rate they would hardly leave 1
+            'dynamic_weights': dict(decay_mult=0.0, lr_mult=30.0),
         },
     ),
     clip_grad=dict(max_norm=10),
