@@ -144,6 +144,7 @@ class GlobalBatch:
         anyone = next(iter(self.features.values()))
         self.counts = count_rows(anyone, gather_distributed)
         self.everyone = {name: gather_rows(x, self.counts) for name, x in self.features.items()}
+        self.directions: dict[str, Tensor] = {}
         full = torch.ones(len(anyone), dtype=torch.bool, device=anyone.device)
         self.valid = {name: valid.get(name, full) for name in features}
         self.all_valid = {
@@ -163,13 +164,23 @@ class GlobalBatch:
         start = sum(self.counts[: get_rank()]) if len(self.counts) > 1 else 0
         first, total = int(theirs[:start].sum()), int(theirs.sum())
         complete = total == len(theirs)
-        rows = {n: self.features[n] if complete else self.features[n][mine] for n in names}
         columns = {n: self.everyone[n] if complete else self.everyone[n][theirs] for n in names}
         if center and total:
-            means = {n: columns[n].mean(0) for n in names}
-            rows = {n: _direction(rows[n] - means[n]) for n in names}
-            columns = {n: _direction(columns[n] - means[n]) for n in names}
+            columns = {n: self._centered(n, x, complete) for n, x in columns.items()}
+            # the same rows again, as a view: the gathering passes their gradients on
+            end = first + int(mine.sum())
+            rows = {n: x[first:end] for n, x in columns.items()}
+        else:
+            rows = {n: self.features[n] if complete else self.features[n][mine] for n in names}
         return Subset(rows, columns, first, len(self.counts) / max(total, 1))
+
+    def _centered(self, name: str, x: Tensor, complete: bool) -> Tensor:
+        """Directions from the mean; kept where they are of all samples, for other subsets."""
+        if not complete:
+            return _direction(x - x.mean(0))
+        if name not in self.directions:
+            self.directions[name] = _direction(x - x.mean(0))
+        return self.directions[name]
 
 
 def _direction(x: Tensor) -> Tensor:
