@@ -12,16 +12,12 @@ model = dict(
         teachers=('image', 'text'),
         relation=dict(type='NormalizedSimilarity', temperature=0.07),
         divergence=dict(type='JeffreyDivergence'),
-        # texts of CLIP share most of their direction, which flattens their relations
-        center=True,
     ),
     cross_loss=dict(
         type='CrossRelationLoss',
         terms=('text', 'image'),
         relation=dict(type='NormalizedSimilarity', temperature=0.07),
         divergence=dict(type='JeffreyDivergence'),
-        # texts of CLIP share most of their direction, which flattens their relations
-        center=True,
     ),
     dynamic_weights=dict(type='UncertaintyWeights'),
     intra_weight=1.0,

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from mm3dpretrain.registry import MODELS
 
+from .gather import sum_over_processes
+
 
 @MODELS.register_module()
 class FixedWeights(nn.Module):
@@ -51,8 +53,11 @@ class UncertaintyWeights(nn.Module):
     has no such price and moves everything to the smallest loss, whatever it is. Give the
     parameters no weight decay.
 
-    s_k is ``limit * tanh(parameter / limit)``: a loss that reaches 0 would draw a free s to minus
-    infinity and its weight to infinity.
+    A term that no sample of the batch has (exactly 0) costs nothing and leaves its s alone; with
+    the price s would fall, and the first batch that has the term would meet the largest weight.
+
+    s_k is ``limit * tanh(parameter / limit)``: a loss that falls towards 0 would draw a free s to
+    minus infinity and its weight to infinity.
 
     Args:
         names: of the terms.
@@ -77,9 +82,11 @@ class UncertaintyWeights(nn.Module):
         Args:
             losses: name -> scalar >= 0.
         """
+        # exactly 0 in all processes: nothing in this batch has the modality
+        present = sum_over_processes(torch.stack([x.float() for x in losses.values()])) > 0
         weighted, weights = {}, {}
-        for name, value in losses.items():
+        for (name, value), there in zip(losses.items(), present):
             s = self.limit * torch.tanh(self.log_variance[name].float() / self.limit)
-            weighted[name] = (-s).exp() * value + s
+            weighted[name] = (-s).exp() * value + s * there
             weights[name] = (-s).exp().detach()
         return weighted, weights

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from dist_utils import run_distributed
 
 from mm3dpretrain.models.losses import FixedWeights, UncertaintyWeights
 
@@ -47,6 +48,28 @@ def test_uncertainty_does_not_collapse():
 def test_uncertainty_stays_in_its_range(level):
     found = held(UncertaintyWeights(['x'], limit=4.6), dict(x=torch.tensor(level)), lr=1.0)
     assert 0.01 <= found['x'] <= 100
+
+
+def test_what_no_sample_has_moves_no_weight():
+    losses = dict(x=torch.tensor(0.0, requires_grad=True), y=torch.tensor(2.0))
+    weights = UncertaintyWeights(['x', 'y'])
+    found = held(weights, losses)
+    assert found['x'] == 1 and found['y'] == pytest.approx(0.5, rel=1e-2)
+    # the term is still part of the graph: other processes may wait for its backward pass
+    weights(losses)[0]['x'].backward()
+    assert losses['x'].grad is not None
+
+
+def _one_without(rank, world_size):
+    weights = UncertaintyWeights(['x'])
+    value = torch.tensor([0.0, 3.0][rank])  # samples of the term are on the second process alone
+    weights(dict(x=value))[0]['x'].backward()
+    return weights.log_variance['x'].grad.item()
+
+
+def test_a_term_of_one_process_is_a_term_of_all():
+    # the average of the processes is that of the global value 1.5: 1 - 1.5
+    assert sum(run_distributed(_one_without, 2)) / 2 == pytest.approx(-0.5)
 
 
 def test_uncertainty_starts_at_one_and_trains():
