@@ -93,7 +93,7 @@ def diff_iou_rotated_sort_vertices_forward(
     # The closest to the one before it goes: without it the area is the same.
     taken = mask.gather(2, order)
     steps = (around - around.roll(1, dims=2)).norm(dim=-1)
-    steps[..., 0] = math.inf
+    steps[..., 0] = math.inf  # the first has none before it, and closes the polygon
     widest = steps.masked_fill(~taken, -1).argsort(dim=-1, descending=True, stable=True)[..., :8]
     places = widest.sort(-1).values
     index = order.gather(2, places)

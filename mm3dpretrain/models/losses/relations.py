@@ -221,8 +221,8 @@ class RelationLoss(nn.Module):
         center: take the mean of each modality over the batch out of its unit features, and give
             them unit length again. Texts of CLIP share most of their direction (ViT-B/32: cosines
             of 0.81 +- 0.05), so that at t = 0.07 their relations are nearly uniform, 47 of 63
-            neighbours count; centred ones have 8, as pictures do. Features that are still all
-            alike become noise that way: one of three trainings on texts alone stayed there.
+            neighbours count; centred ones have 8, pictures 4. One of three trainings on texts
+            alone stayed at chance with it.
         gather_distributed: relate the samples of all processes. The average of the processes'
             values, and of their gradients, then is that of one process with the whole batch.
         chunk_size: rows in memory at a time.
